@@ -1,0 +1,18 @@
+"""Show a model two pictures, one from the disk and one from the web: python images.py photo.jpg"""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from hfclient import Client, user
+
+LOGO = {"type": "image_url", "image_url": {"url": "https://huggingface.co/front/assets/huggingface_logo.png"}}
+
+
+async def main(picture: Path) -> None:
+    async with Client(model="Qwen/Qwen2.5-VL-7B-Instruct") as client:
+        reply = await client.chat([user("What do these two have in common?", picture, LOGO)])
+        print(reply.text)
+
+
+asyncio.run(main(Path(sys.argv[1])))

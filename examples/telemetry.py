@@ -1,0 +1,21 @@
+"""Print the span that OpenTelemetry is given for a call: pip install opentelemetry-sdk"""
+
+import asyncio
+
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
+
+from hfclient import Client
+
+provider = TracerProvider()
+provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter()))
+trace.set_tracer_provider(provider)
+
+
+async def main() -> None:
+    async with Client(model="Qwen/Qwen3-32B") as client:
+        await client.chat("Why is the sky blue?", temperature=0.2)
+
+
+asyncio.run(main())

@@ -1,0 +1,64 @@
+"""One async client for the Hugging Face router, every inference provider behind it, and models on your own machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hfclient.version import __version__
+
+if TYPE_CHECKING:
+    from hfclient.call import Options, Timeout
+    from hfclient.client import Client
+    from hfclient.flow import Progress
+    from hfclient.provider import Provider, Task
+    from hfclient.retry import Retry
+    from hfclient.stream import Stream
+    from hfclient.tasks.chat import chat_completion, chat_completion_stream, chat_parse
+    from hfclient.types.messages import assistant, system, tool, user
+
+_HOMES = {
+    "hfclient.call": ("Options", "Timeout"),
+    "hfclient.client": ("Client",),
+    "hfclient.flow": ("Progress",),
+    "hfclient.provider": ("Provider", "Task"),
+    "hfclient.retry": ("Retry",),
+    "hfclient.stream": ("Stream",),
+    "hfclient.tasks.chat": ("chat_completion", "chat_completion_stream", "chat_parse"),
+    "hfclient.types.messages": ("assistant", "system", "tool", "user"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Client",
+    "Options",
+    "Progress",
+    "Provider",
+    "Retry",
+    "Stream",
+    "Task",
+    "Timeout",
+    "__version__",
+    "assistant",
+    "chat_completion",
+    "chat_completion_stream",
+    "chat_parse",
+    "system",
+    "tool",
+    "user",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: `import hfclient` alone costs next to nothing."""
+    import importlib  # noqa: PLC0415
+
+    if name in _HOME_OF:
+        return getattr(importlib.import_module(_HOME_OF[name]), name)
+    if name in {"errors", "types"}:
+        return importlib.import_module(f"hfclient.{name}")
+    msg = f"module 'hfclient' has no attribute {name!r}"
+    raise AttributeError(msg)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "errors", "types"})

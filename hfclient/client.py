@@ -1,0 +1,228 @@
+"""The client: frozen defaults, a shared pool of connections, and the tasks as methods."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NoReturn, Self
+
+import anyio.to_thread
+
+from hfclient import tasks
+from hfclient.call import ProviderChoice, Timeout, unknown_option
+from hfclient.credentials import Keys
+from hfclient.defaults import Defaults
+from hfclient.dispatch import Dispatcher, Side
+from hfclient.errors import InputError
+from hfclient.hub import Hub
+from hfclient.pools import MAX_CONNECTIONS
+from hfclient.redact import Redactor, Secret
+from hfclient.registry import Registry
+from hfclient.remote import Remote
+from hfclient.retry import Retry
+from hfclient.routing import Router
+from hfclient.settings import Semconv, Settings, TransportKind, one_of, saved_token
+from hfclient.single_flight import SingleFlight
+from hfclient.tasks.chat import Chat
+from hfclient.transport import Transport
+
+if TYPE_CHECKING:
+    import httpx
+
+MAX_EVENT_BYTES = 32 * 2**20
+
+DEFAULT_NAMES = ("provider", "model", "bill_to", "base_url", "timeout", "deadline", "retry", "headers")
+CONNECTION_NAMES = ("http_client", "transport", "max_connections", "max_event_bytes", "semconv")
+
+
+@dataclass(slots=True)
+class Login:
+    """The token of this machine, read once and off the event loop."""
+
+    read: bool = False
+    found: Secret | None = None
+    _flights: SingleFlight[Secret | None] = field(default_factory=SingleFlight[Secret | None])
+
+    async def token(self) -> Secret | None:
+        if not self.read:
+            self.found = await self._flights.share("token", lambda: anyio.to_thread.run_sync(saved_token))
+            self.read = True
+        return self.found
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What a client and the copies made of it have in common."""
+
+    settings: Settings
+    transport: Transport
+    hub: Hub
+    registry: Registry
+    login: Login
+    sides: dict[str, Side]
+    semconv: Semconv
+    max_event_bytes: int
+
+
+class Client:
+    """A bundle of defaults for calls to any inference provider, and the connections to make them over.
+
+    >>> async with Client() as client:
+    ...     reply = await client.chat("Why is the sky blue?", model="Qwen/Qwen3-32B")
+    ...     print(reply.text)
+
+    It is frozen: `with_options` gives a changed copy that shares the connections. It can be used without `async with`,
+    from many tasks at once, and from one event loop after another.
+    """
+
+    _defaults: Defaults
+    _keys: Keys
+    _shared: Shared
+    dispatcher: Dispatcher
+
+    def __init__(
+        self,
+        token: str | None = None,
+        *,
+        provider: ProviderChoice = "auto",
+        model: str | None = None,
+        bill_to: str | None = None,
+        base_url: str | None = None,
+        keys: Mapping[str, str] | None = None,
+        timeout: float | Timeout | None = None,
+        deadline: float | None = None,
+        retry: bool | int | Retry | None = None,
+        headers: Mapping[str, str] | None = None,
+        http_client: httpx.AsyncClient | None = None,
+        transport: TransportKind | None = None,
+        max_connections: int = MAX_CONNECTIONS,
+        max_event_bytes: int = MAX_EVENT_BYTES,
+        semconv: Semconv | None = None,
+        **unknown: Any,
+    ) -> None:
+        for name in unknown:
+            raise unknown_option(name, {"token", "keys", *DEFAULT_NAMES, *CONNECTION_NAMES}, where="Client")
+        settings = Settings.from_environment()
+        given = (provider, model, bill_to, base_url, timeout, deadline, retry, headers)
+        defaults = Defaults().changed(
+            {name: value for name, value in zip(DEFAULT_NAMES, given, strict=True) if value is not None}
+        )
+        kind = one_of("transport", transport, ("httpx", "aiohttp")) if transport else settings.transport
+        connection = Transport(
+            kind="aiohttp" if kind == "aiohttp" else "httpx",
+            http_client=http_client,
+            max_connections=_whole("max_connections", max_connections),
+        )
+        shared = Shared(
+            settings,
+            connection,
+            Hub(connection, settings.hub_url),
+            Registry(),
+            Login(),
+            {},
+            semconv or settings.semconv,
+            _whole("max_event_bytes", max_event_bytes),
+        )
+        self._become(defaults, _given_keys(token, defaults, keys or {}), shared)
+
+    @classmethod
+    def endpoint(cls, url: str, token: str | None = None, **options: Any) -> Self:
+        """A client for one address, such as an Inference Endpoint or a server of your own.
+
+        >>> client = Client.endpoint("http://localhost:8080/v1")
+        """
+        return cls(token, base_url=url, **options)
+
+    def with_options(self, **options: Any) -> Self:
+        """A copy with other defaults that shares the connections.
+
+        >>> fast = client.with_options(provider="groq", timeout=20)
+        """
+        for name in options:
+            if name in CONNECTION_NAMES:
+                raise InputError(
+                    f"{name} belongs to the connections, which copies share.", advice="Make a new Client with it."
+                )
+            if name not in {"token", "keys", *DEFAULT_NAMES}:
+                raise unknown_option(name, {"token", "keys", *DEFAULT_NAMES}, where="with_options")
+        defaults = self._defaults.changed(options)
+        keys = self._keys.changed(options, provider=_only(defaults), base_url=defaults.base_url)
+        copy = object.__new__(type(self))
+        copy._become(defaults, keys, self._shared)  # noqa: SLF001  its own class
+        return copy
+
+    def _become(self, defaults: Defaults, keys: Keys, shared: Shared) -> None:
+        redact = Redactor(secret.reveal() for secret in keys.secrets())
+        router = Router(shared.settings, keys, shared.registry, shared.hub, shared.login.token)
+        remote = Remote(shared.transport, redact, shared.max_event_bytes)
+        parts = {
+            "_defaults": defaults,
+            "_keys": keys,
+            "_shared": shared,
+            "dispatcher": Dispatcher(router, remote, shared.sides, shared.semconv),
+        }
+        for name, part in parts.items():
+            object.__setattr__(self, name, part)
+
+    @property
+    def defaults(self) -> Defaults:
+        """What calls are made with unless they say otherwise."""
+        return self._defaults
+
+    @property
+    def chat(self) -> Chat:
+        """`client.chat(...)`, `.stream(...)`, `.parse(...)` and `.completions.create(...)`."""
+        return Chat(self)
+
+    chat_completion = tasks.chat_completion
+    chat_completion_stream = tasks.chat_completion_stream
+    chat_parse = tasks.chat_parse
+
+    async def aclose(self) -> None:
+        """Close the connections, of the copies made of this client too, and free the models on this machine."""
+        try:
+            for side in self._shared.sides.values():
+                await side.aclose()
+        finally:
+            await self._shared.transport.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        default = Defaults()
+        shown = [f"provider={'+'.join(self._defaults.providers)!r}"]
+        for name in ("model", "bill_to", "base_url", "timeout", "deadline", "retry"):
+            if (value := getattr(self._defaults, name)) != getattr(default, name):
+                shown.append(f"{name}={Redactor()(str(value)) if name == 'base_url' else value!r}")
+        return f"Client({', '.join(shown)})"
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        msg = f"a Client is frozen; use with_options({name}=…)"
+        raise AttributeError(msg)
+
+    __delattr__ = __setattr__  # type: ignore[assignment]
+
+    def __reduce__(self) -> NoReturn:
+        msg = "a Client holds keys and connections, so it cannot be pickled; make one where it is needed"
+        raise TypeError(msg)
+
+
+def _given_keys(token: str | None, defaults: Defaults, keys: Mapping[str, str]) -> Keys:
+    return Keys.given(token, provider=_only(defaults), base_url=defaults.base_url, keys=keys)
+
+
+def _only(defaults: Defaults) -> str | None:
+    return defaults.providers[0] if len(defaults.providers) == 1 else None
+
+
+def _whole(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InputError(f"{name}={value!r} is not a whole number above 0.")
+    return value

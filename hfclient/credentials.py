@@ -1,0 +1,140 @@
+"""Keys, and the one place each of them may go.
+
+A key belongs to origins (scheme, host and port). The transport asks `Key.covers` before every request and every
+redirect; whatever the URL, a key never leaves its own origins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import urlsplit
+
+from hfclient.errors import InputError
+from hfclient.redact import Secret
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+HUGGING_FACE_HOSTS = ("huggingface.co", "endpoints.huggingface.cloud")
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port, always spelt the same way."""
+    parts = urlsplit(url)
+    scheme = parts.scheme.lower()
+    try:
+        port = parts.port or DEFAULT_PORTS.get(scheme)
+    except ValueError:
+        raise InputError(f"The address has no valid port: {scheme}://{parts.hostname or ''}") from None
+    return f"{scheme}://{(parts.hostname or '').lower()}:{port}"
+
+
+def checked_base_url(url: str) -> str:
+    """A `base_url` that can be called and hides no password."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
+        raise InputError(
+            "base_url must be a whole address.", advice='For example "http://localhost:8080/v1" or "https://host/v1".'
+        )
+    if parts.username or parts.password:
+        raise InputError(
+            f"base_url holds a user name or password ({parts.hostname}).",
+            advice="Pass the key as token=…, so that it can be kept out of logs and errors.",
+        )
+    origin_of(url)
+    return url
+
+
+def is_hugging_face(url: str) -> bool:
+    """Whether this is the Hub, the router or an Inference Endpoint, over https."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").lower()
+    return parts.scheme == "https" and (
+        host == HUGGING_FACE_HOSTS[0] or host.endswith(tuple(f".{name}" for name in HUGGING_FACE_HOSTS))
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A secret, the header it travels in, and the origins it may be sent to."""
+
+    secret: Secret
+    origins: frozenset[str] = frozenset()
+    hugging_face: bool = False
+    scheme: str = "Bearer"
+
+    def covers(self, url: str) -> bool:
+        return (self.hugging_face and is_hugging_face(url)) or origin_of(url) in self.origins
+
+    def header(self) -> dict[str, str]:
+        return {"authorization": f"{self.scheme} {self.secret.reveal()}"}
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys one client was given; `paired` is the origin of the `base_url` that came with the token."""
+
+    token: Secret | None = None
+    owner: str | None = None
+    paired: str | None = None
+    by_provider: Mapping[str, Secret] = field(default_factory=dict[str, Secret])
+
+    @classmethod
+    def given(cls, token: str | None, *, provider: str | None, base_url: str | None, keys: Mapping[str, str]) -> Keys:
+        """What `Client(...)` was told; a token that is not Hugging Face's must say whose it is."""
+        paired = origin_of(base_url) if base_url else None
+        by_provider = _secrets(keys)
+        if token is None:
+            return cls(paired=paired, by_provider=by_provider)
+        secret = _secret(token, "token")
+        if token.startswith("hf_"):
+            owner = "hugging-face"
+        elif paired:
+            owner = None
+        elif provider and provider != "auto":
+            owner = provider
+        else:
+            raise InputError(
+                "This token is not a Hugging Face token (hf_…), and nothing says which provider it belongs to.",
+                advice='Name it: Client(token, provider="groq"), or Client(keys={"groq": …}).',
+            )
+        return cls(secret, owner, paired, by_provider)
+
+    def changed(self, options: Mapping[str, Any], *, provider: str | None, base_url: str | None) -> Keys:
+        """The keys of a copy: a new token is bound anew, an old one stays with what it was given for."""
+        by_provider = {**self.by_provider, **_secrets(options.get("keys") or {})}
+        if "token" not in options:
+            return replace(self, by_provider=by_provider)
+        return replace(
+            Keys.given(options["token"], provider=provider, base_url=base_url, keys={}), by_provider=by_provider
+        )
+
+    def secrets(self) -> list[Secret]:
+        return [*([self.token] if self.token else []), *self.by_provider.values()]
+
+    @property
+    def hugging_face(self) -> Secret | None:
+        return self.token if self.owner == "hugging-face" else None
+
+    def of_provider(self, name: str) -> Secret | None:
+        """The key given for this provider by hand."""
+        return self.by_provider.get(name) or (self.token if self.owner == name else None)
+
+
+def _secrets(keys: Mapping[str, str]) -> dict[str, Secret]:
+    if not isinstance(keys, Mapping):
+        raise InputError("keys must be a mapping of provider to key.", advice='For example keys={"groq": "gsk_…"}.')
+    return {name: _secret(key, f"keys[{name!r}]") for name, key in keys.items()}
+
+
+def _secret(value: object, where: str) -> Secret:
+    if isinstance(value, Secret):
+        return value
+    if not isinstance(value, str) or not value.strip():
+        raise InputError(f"{where} must be a key, not {type(value).__name__} or an empty text.")
+    if any(character.isspace() or not character.isprintable() for character in value.strip()):
+        raise InputError(f"{where} has white space or control characters inside.", advice="Was more than the key pasted?")
+    return Secret(value.strip())

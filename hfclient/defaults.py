@@ -1,0 +1,126 @@
+"""A client's defaults, and how one call's options go over them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+from hfclient.call import DEFAULT_TIMEOUT, Call, Options, ProviderChoice, Timeout
+from hfclient.credentials import checked_base_url
+from hfclient.errors import InputError
+from hfclient.retry import Retry
+
+OPTION_NAMES = frozenset(Options.__annotations__)
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What a call is made with unless it says otherwise."""
+
+    providers: tuple[str, ...] = ("auto",)
+    model: str | None = None
+    bill_to: str | None = None
+    base_url: str | None = None
+    timeout: Timeout = DEFAULT_TIMEOUT
+    deadline: float | None = None
+    retry: Retry = Retry()  # noqa: RUF009  frozen
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def call(
+        self,
+        task: str,
+        inputs: Any,
+        *,
+        model: str | None,
+        parameters: Mapping[str, Any],
+        options: Options,
+        stream: bool = False,
+    ) -> Call:
+        """One call; a value given for it wins over the client's, and None means that none was given."""
+        mine = self.changed({name: value for name, value in options.items() if value is not None})
+        return Call(
+            task,
+            inputs,
+            model=checked_text("model", model) or self.model,
+            parameters={name: value for name, value in parameters.items() if value is not None},
+            stream=stream,
+            providers=mine.providers,
+            bill_to=mine.bill_to,
+            base_url=mine.base_url,
+            timeout=mine.timeout,
+            deadline=mine.deadline,
+            retry=mine.retry,
+            headers=mine.headers,
+            query=checked_texts("extra_query", options.get("extra_query") or {}),
+            body=_object("extra_body", options.get("extra_body") or {}),
+        )
+
+    def changed(self, options: Mapping[str, Any]) -> Defaults:
+        """These defaults with some of them replaced, each checked; headers are added to the ones there are."""
+        changes: dict[str, Any] = {}
+        for name, value in options.items():
+            match name:
+                case "provider":
+                    changes["providers"] = provider_names(value)
+                case "model" | "bill_to":
+                    changes[name] = checked_text(name, value)
+                case "base_url":
+                    changes["base_url"] = value and checked_base_url(cast("str", checked_text(name, value)))
+                case "timeout":
+                    changes["timeout"] = Timeout.of(value)
+                case "deadline":
+                    changes["deadline"] = value and _checked_deadline(value)
+                case "retry":
+                    changes["retry"] = Retry.of(value)
+                case "headers" | "extra_headers":
+                    changes["headers"] = {**self.headers, **checked_texts(name, value or {})}
+                case _:
+                    continue
+        return replace(self, **changes) if changes else self
+
+
+def provider_names(value: ProviderChoice | None) -> tuple[str, ...]:
+    """One provider or several in order of preference, as names."""
+    names = (value,) if isinstance(value, str) else tuple(value or ("auto",))
+    if not all(isinstance(name, str) and name for name in cast("tuple[object, ...]", names)):
+        raise InputError(
+            f"provider={value!r} is not a provider's name or a list of them.",
+            advice='For example provider="groq", or provider=["groq", "together"] to try them in this order.',
+        )
+    return names
+
+
+def checked_text(name: str, value: Any) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value.strip():
+        raise InputError(f"{name}={value!r} is not a text, or is empty.")
+    if name == "model" and value.startswith(("http://", "https://")):
+        raise InputError(
+            "The model is an address.", advice="Pass it as base_url=…, or use Client.endpoint(url, token)."
+        )
+    return value
+
+
+def checked_texts(name: str, value: Any) -> Mapping[str, str]:
+    """Header or query names and values, all of them texts that fit on one line."""
+    if not isinstance(value, Mapping):
+        raise InputError(f"{name} must be a mapping of texts, not {type(value).__name__}.")
+    for key, text in cast("Mapping[object, object]", value).items():
+        if not isinstance(key, str) or not isinstance(text, str) or not (key + text).isprintable():
+            raise InputError(f"{name}[{key!r}] must be a text on one line.")  # never its value: it may be a key
+    return cast("Mapping[str, str]", value)
+
+
+def _object(name: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise InputError(f"{name} must be a mapping, not {type(value).__name__}.")
+    return cast("Mapping[str, Any]", value)
+
+
+def _checked_deadline(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value) or value <= 0:
+        raise InputError(f"deadline={value!r} is not a number of seconds above 0.")
+    return None if value == math.inf else float(value)

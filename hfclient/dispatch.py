@@ -1,0 +1,129 @@
+"""The shared dispatcher: resolve the call, run it on one side of the seam, give a typed result or a typed error."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeVar
+
+import anyio
+
+from hfclient.call import Call
+from hfclient.errors import (
+    ConnectionFailedError,
+    ConnectionLostError,
+    CreditsError,
+    DeadlineError,
+    HFClientError,
+    ModelLoadingError,
+    NotFoundError,
+    NotSupportedError,
+    RateLimitError,
+    ServerError,
+    StreamError,
+    TimedOutError,
+)
+from hfclient.provider import Provider
+from hfclient.remote import Remote
+from hfclient.route import Route
+from hfclient.routing import Router
+from hfclient.settings import Semconv
+from hfclient.stream import Chunks
+from hfclient.telemetry import observe
+from hfclient.trip import Trip
+from hfclient.types.base import with_meta
+
+T = TypeVar("T")
+
+MOVES_ON = (
+    RateLimitError,
+    ModelLoadingError,
+    ServerError,
+    ConnectionFailedError,
+    ConnectionLostError,
+    TimedOutError,
+    NotSupportedError,
+    NotFoundError,
+    CreditsError,
+)
+"""Failures of one provider that another may not share, so the next in line is asked."""
+
+
+class Side(Protocol):
+    """One side of the seam: HTTP, which drives flows, or an engine in this process."""
+
+    async def run(self, call: Call, route: Route, trip: Trip) -> Any: ...
+
+    async def stream(self, call: Call, route: Route, trip: Trip) -> Chunks[Any]: ...
+
+    async def aclose(self) -> None: ...
+
+
+class Dispatcher:
+    """Every call of every client takes this way."""
+
+    def __init__(self, router: Router, remote: Remote, sides: dict[str, Side], semconv: Semconv) -> None:
+        self._router = router
+        self._remote = remote
+        self._sides = sides
+        self._semconv: Semconv = semconv
+
+    def trip(self, call: Call) -> Trip:
+        """The beginning of a call's story; the span it opens ends with the call."""
+        return Trip(call, observe(call, semconv=self._semconv))
+
+    async def run(self, call: Call) -> Any:
+        """The call's result, with its `meta`."""
+        trip = self.trip(call)
+        result, route = await self._travelled(trip, lambda side, route: side.run(call, route, trip))
+        meta = trip.meta(route.provider.name)
+        result = with_meta(result, meta)
+        trip.observation.succeeded(result, meta)
+        return result
+
+    async def open(self, call: Call, trip: Trip) -> tuple[Chunks[Any], Route]:
+        """The call's stream, opened: from here on it stays with the provider it has."""
+        return await self._travelled(trip, lambda side, route: side.stream(call, route, trip))
+
+    def ended(self, trip: Trip, error: BaseException, partial: Any = None) -> BaseException:
+        """What the caller gets to see: our errors know where they happened, and a deadline is one of ours."""
+        if isinstance(error, TimeoutError) and not isinstance(error, HFClientError):
+            error = DeadlineError(
+                f"The call took longer than its deadline of {trip.call.deadline:g} s.",
+                advice="Raise deadline=…, or stream: then what had arrived by then is not lost.",
+            )
+        if isinstance(error, HFClientError):
+            trip.locate(error)
+        if isinstance(error, StreamError | TimedOutError) and error.partial is None:
+            error.partial = partial
+        trip.observation.failed(error, partial)
+        return error
+
+    async def _travelled(self, trip: Trip, do: Callable[[Side, Route], Awaitable[T]]) -> tuple[T, Route]:
+        try:
+            with trip.observation.current(), anyio.fail_after(trip.call.deadline):
+                return await self._on_a_side(trip, do)
+        except BaseException as error:
+            ours = self.ended(trip, error)
+            if ours is error:
+                raise
+            raise ours from None
+
+    async def _on_a_side(self, trip: Trip, do: Callable[[Side, Route], Awaitable[T]]) -> tuple[T, Route]:
+        """The first route that serves the call; the story of those that did not stays with the trip."""
+        routes = await self._router.routes(trip.call, trip)
+        for route, following in zip(routes, [*routes[1:], None], strict=True):
+            trip.set_out(route.provider.name, route.base_url)
+            try:
+                return await do(self._side_of(route.provider), route), route
+            except MOVES_ON as error:
+                if following is None or isinstance(error, DeadlineError):
+                    raise
+                trip.moved_on(route.provider.name, error, following.provider.name)
+        raise AssertionError("a router gives at least one route")  # pragma: no cover
+
+    def _side_of(self, provider: Provider) -> Side:
+        if provider.opens is None:
+            return self._remote
+        if provider.name not in self._sides:
+            self._sides[provider.name] = provider.opens()
+        return self._sides[provider.name]

@@ -1,0 +1,131 @@
+"""What a provider may ask for: plain values that say what to do, and never do it.
+
+A flow is a generator. It yields a step, gets the step's outcome sent back, and returns the typed result:
+
+    def embeddings(call: Call, route: Route) -> Flow[Embeddings]:
+        reply = yield post("/v1/embeddings", json={"model": route.model_id, "input": call.inputs})
+        return Embeddings.from_openai(reply.json())
+
+The dispatcher performs the steps. When a request fails, its error is raised at the flow's own `yield`. A test drives
+a flow by hand, with `next(flow)` and `flow.send(Response(...))`.
+"""
+
+from __future__ import annotations
+
+import json as _json
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
+
+from hfclient.errors import ResponseError
+
+if TYPE_CHECKING:
+    from hfclient.media import Media
+    from hfclient.sse import Event
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+JSON: TypeAlias = Any
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request, described.
+
+    A path that begins with `/` is taken under the route's own address and carries its credentials. An absolute `url`
+    is somebody else's, such as a result file: it carries none, wherever it points.
+    """
+
+    method: Literal["GET", "POST", "PUT", "DELETE"]
+    path: str = ""
+    url: str | None = None
+    json: JSON = None
+    content: bytes | Media | None = None
+    files: Mapping[str, tuple[str, bytes | Media, str]] | None = None
+    data: Mapping[str, str] | None = None
+    query: Mapping[str, str] = field(default_factory=dict[str, str])
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def repeatable(self) -> bool:
+        """Asking again does no work twice and costs nothing: polls, look-ups and downloads."""
+        return self.method == "GET"
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Turn media into bytes: read off the event loop, or fetched without credentials. Answered with `Loaded`."""
+
+    media: Media
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Let so many seconds pass. Answered with None."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Tell the caller how a job stands. Answered with None."""
+
+    state: str
+    position: int | None = None
+    fraction: float | None = None
+    logs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A successful answer, read to its end."""
+
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    content: bytes = b""
+
+    @property
+    def media_type(self) -> str:
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    def text(self) -> str:
+        return self.content.decode("utf-8", "replace")
+
+    def json(self) -> JSON:
+        try:
+            return _json.loads(self.content)
+        except ValueError:
+            kind = self.media_type or "no media type"
+            raise ResponseError(
+                f"The answer is not JSON ({kind}).", status=self.status, body=self.text()[:2000]
+            ) from None
+
+
+Step: TypeAlias = Request | Load | Wait | Progress
+Flow: TypeAlias = Generator[Step, Any, T]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPlan(Generic[T_co]):
+    """A stream is a request and a pure function from its events to chunks; None passes an event over."""
+
+    request: Request
+    decode: Callable[[Event], T_co | None]
+
+
+def get(path: str, **what: Any) -> Request:
+    return Request("GET", path, **what)
+
+
+def post(path: str, **what: Any) -> Request:
+    return Request("POST", path, **what)
+
+
+def delete(path: str, **what: Any) -> Request:
+    return Request("DELETE", path, **what)
+
+
+def download(url: str, **what: Any) -> Request:
+    """A file on somebody else's host: no credentials go with it."""
+    return Request("GET", url=url, **what)

@@ -1,0 +1,94 @@
+"""The providers, a row each. One that speaks OpenAI's protocol needs nothing but its row."""
+
+from __future__ import annotations
+
+from hfclient.provider import Provider
+from hfclient.providers.openai_compatible import chat, json_schema_as, renamed, without, without_prefix
+
+CHAT = "conversational"
+
+PROVIDERS: tuple[Provider, ...] = (
+    Provider("baseten", "https://inference.baseten.co", {CHAT: chat()}, ("BASETEN_API_KEY",)),
+    Provider(
+        "cerebras",
+        "https://api.cerebras.ai",
+        {CHAT: chat("/v1/chat/completions", without("store"))},  # answered with 400 wrong_api_format otherwise
+        ("CEREBRAS_API_KEY",),
+    ),
+    Provider(
+        "cohere",
+        "https://api.cohere.com",
+        {CHAT: chat("/compatibility/v1/chat/completions", json_schema_as("json_object"))},
+        ("COHERE_API_KEY", "CO_API_KEY"),
+    ),
+    Provider(
+        "deepinfra",
+        "https://api.deepinfra.com",
+        {CHAT: chat("/v1/openai/chat/completions")},
+        ("DEEPINFRA_API_KEY", "DEEPINFRA_TOKEN"),
+    ),
+    Provider("fal-ai", "https://fal.run", {}, ("FAL_KEY", "FAL_API_KEY"), scheme="Key"),
+    Provider("featherless-ai", "https://api.featherless.ai", {CHAT: chat()}, ("FEATHERLESS_API_KEY",)),
+    Provider(
+        "fireworks-ai",
+        "https://api.fireworks.ai",
+        {CHAT: chat("/inference/v1/chat/completions")},  # takes OpenAI's json_schema as it is by now
+        ("FIREWORKS_API_KEY", "FIREWORKS_AI_API_KEY"),
+    ),
+    Provider("groq", "https://api.groq.com", {CHAT: chat("/openai/v1/chat/completions")}, ("GROQ_API_KEY",)),
+    Provider(
+        "hf-inference",
+        "https://router.huggingface.co/hf-inference",
+        {CHAT: chat("/models/{model_id}/v1/chat/completions")},
+    ),
+    Provider("hyperbolic", "https://api.hyperbolic.xyz", {CHAT: chat()}, ("HYPERBOLIC_API_KEY",), routed=False),
+    Provider(
+        "mistral",
+        "https://api.mistral.ai",
+        # Refuses fields it does not know, has its own name for the seed, and counts tokens in streams unasked.
+        {CHAT: chat("/v1/chat/completions", renamed(seed="random_seed"), without("stream_options"))},
+        ("MISTRAL_API_KEY",),
+        routed=False,
+    ),
+    Provider("nebius", "https://api.tokenfactory.nebius.com", {CHAT: chat()}, ("NEBIUS_API_KEY",), routed=False),
+    Provider(
+        "novita", "https://api.novita.ai", {CHAT: chat("/v3/openai/chat/completions")}, ("NOVITA_API_KEY",)
+    ),
+    Provider(
+        "nscale", "https://inference.api.nscale.com", {CHAT: chat()}, ("NSCALE_API_KEY", "NSCALE_SERVICE_TOKEN")
+    ),
+    Provider(
+        "openai",
+        "https://api.openai.com",
+        {CHAT: chat("/v1/chat/completions", without_prefix("openai/"))},  # api.openai.com knows no openai/… ids
+        ("OPENAI_API_KEY",),
+        routed=False,
+    ),
+    Provider(
+        "ovhcloud",
+        "https://oai.endpoints.kepler.ai.cloud.ovh.net",
+        {CHAT: chat()},
+        ("OVH_AI_ENDPOINTS_ACCESS_TOKEN", "OVHCLOUD_API_KEY"),
+    ),
+    Provider("publicai", "https://api.publicai.co", {CHAT: chat()}, ("PUBLICAI_API_KEY",)),
+    Provider("replicate", "https://api.replicate.com", {}, ("REPLICATE_API_TOKEN", "REPLICATE_API_KEY")),
+    Provider("sambanova", "https://api.sambanova.ai", {CHAT: chat()}, ("SAMBANOVA_API_KEY",), routed=False),
+    Provider("scaleway", "https://api.scaleway.ai", {CHAT: chat()}, ("SCW_SECRET_KEY", "SCALEWAY_API_KEY")),
+    Provider(
+        "together",
+        "https://api.together.xyz",
+        {CHAT: chat("/v1/chat/completions", json_schema_as("json_schema"))},
+        ("TOGETHER_API_KEY", "TOGETHERAI_API_KEY"),
+    ),
+    Provider("wavespeed", "https://api.wavespeed.ai", {}, ("WAVESPEED_API_KEY",)),
+    Provider(
+        "zai-org",
+        "https://api.z.ai",
+        {CHAT: chat("/api/paas/v4/chat/completions")},
+        ("ZAI_API_KEY", "Z_AI_API_KEY"),
+        headers={"x-source-channel": "hugging_face", "accept-language": "en-US,en"},
+    ),
+)
+
+ROUTER = Provider("auto", "https://router.huggingface.co", {CHAT: chat()})
+ENDPOINT = Provider("endpoint", "", {CHAT: chat()}, routed=False)

@@ -1,0 +1,215 @@
+"""The HTTP side of the seam: drives flows, opens streams."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any, TypeVar, cast
+
+import anyio
+
+from hfclient import clock
+from hfclient.call import Call
+from hfclient.complaints import error_in_success, request_id_in
+from hfclient.errors import HFClientError, NotAStreamError
+from hfclient.flow import Flow, Load, Progress, Request, Response, Step, StreamPlan, Wait
+from hfclient.redact import Redactor, excerpt
+from hfclient.route import Route
+from hfclient.scrub import clean
+from hfclient.sse import Event, EventDecoder
+from hfclient.transport import PATIENCE, Destination, Exchange, Transport, translated
+from hfclient.trip import Trip
+
+T = TypeVar("T")
+
+PEEK_LIMIT = 64 * 1024
+DRAIN_SECONDS = 0.01
+DONE = b"[DONE]"
+
+
+class Remote:
+    """Performs what flows ask for."""
+
+    def __init__(self, transport: Transport, redact: Redactor, max_event_bytes: int) -> None:
+        self._transport = transport
+        self._redact = redact
+        self._max_event_bytes = max_event_bytes
+
+    async def run(self, call: Call, route: Route, trip: Trip) -> Any:
+        return await self._drive(route.task.run(call, route), self._destination(call, route, trip), trip)
+
+    async def stream(self, call: Call, route: Route, trip: Trip) -> RemoteChunks:
+        to = self._destination(call, route, trip)
+        assert route.task.stream is not None
+        plan = await self._drive(route.task.stream(call, route), to, trip)
+        exchange = await self._transport.open(plan.request, to)
+        trip.answered(to.provider, exchange.status, to.public(exchange.headers), request_id_in(exchange.headers))
+        exchange.expect_silences_up_to(call.timeout.idle)
+        chunks = RemoteChunks(exchange, plan, to, EventDecoder(self._max_event_bytes))
+        try:
+            await chunks.check()
+        except BaseException:
+            await chunks.aclose()
+            raise
+        return chunks
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+    async def _drive(self, flow: Flow[T], to: Destination, trip: Trip) -> T:
+        """Perform a flow's steps; what fails is raised at the flow's own yield, and what it raises has no keys in it."""
+        outcome: Any = None
+        failure: HFClientError | None = None
+        try:
+            while True:
+                step = flow.send(outcome) if failure is None else flow.throw(failure)
+                outcome, failure = None, None
+                try:
+                    outcome = await self._perform(step, to, trip)
+                except HFClientError as error:
+                    failure = error
+        except StopIteration as stop:
+            return cast("T", stop.value)
+        except HFClientError as error:
+            clean(error, to.redactor())
+            raise
+        finally:
+            flow.close()
+
+    async def _perform(self, step: Step, to: Destination, trip: Trip) -> Any:
+        match step:
+            case Request():
+                reply = await self._transport.send(step, to)
+                headers = to.public(reply.headers)
+                trip.answered(to.provider, reply.status, headers, request_id_in(headers))
+                return Response(reply.status, headers, reply.content)
+            case Load():
+                return await self._transport.load(step, to)
+            case Wait():
+                await clock.sleep(step.seconds)
+            case Progress():
+                if trip.call.on_progress:
+                    trip.call.on_progress(step)
+        return None
+
+    def _destination(self, call: Call, route: Route, trip: Trip) -> Destination:
+        name = route.provider.name
+        return Destination(
+            name,
+            route.base_url,
+            route.key,
+            call.timeout,
+            model=call.model,
+            task=call.task,
+            headers={**route.headers, **call.headers},
+            query=call.query,
+            url_of=route.url_of,
+            retry=call.retry,
+            patience=call.deadline or PATIENCE,
+            before_pause=lambda error, seconds: trip.retrying(name, error, seconds),
+            redact=self._redact,
+        )
+
+
+class RemoteChunks:
+    """The pieces of one streamed answer."""
+
+    def __init__(self, exchange: Exchange, plan: StreamPlan[Any], to: Destination, decoder: EventDecoder) -> None:
+        self._exchange = exchange
+        self._plan = plan
+        self._to = to
+        self._decoder = decoder
+        self._body: AsyncIterator[bytes] = exchange.body
+        self._events: list[Event] = []
+        self._ended = False
+        self.done = False
+
+    async def check(self) -> None:
+        """Make sure that this is a stream; servers that call their events JSON are believed by the first bytes."""
+        if self._exchange.headers.get("content-type", "").startswith("text/event-stream"):
+            return
+        beginning = b""
+        with translated(self._to):
+            async for part in self._body:
+                beginning += part
+                if _looks_like_events(beginning):
+                    self._events = self._decoder.feed(beginning)
+                    return
+                if len(beginning) >= PEEK_LIMIT:
+                    break
+        raise self._not_a_stream(beginning)
+
+    async def next_batch(self) -> list[Any]:
+        """The chunks that have arrived, at least one; empty once the stream has ended."""
+        while not self.done:
+            events, self._events = self._events, []
+            if batch := self._decoded(events):
+                return batch
+            if self.done or self._ended:
+                break
+            with translated(self._to):
+                try:
+                    self._events = self._decoder.feed(await anext(self._body))
+                except StopAsyncIteration:
+                    self._ended = True
+                    # An event torn by the end of the body is no event; that the end came early is told elsewhere.
+                    self._events = [event for event in self._decoder.finish() if _is_whole(event)]
+        return []
+
+    async def aclose(self) -> None:
+        """Give the connection back. After [DONE] the end of the body is due at once; no server is waited for."""
+        try:
+            if self.done and not self._ended:
+                with anyio.move_on_after(DRAIN_SECONDS), translated(self._to):
+                    async for _ in self._body:
+                        pass
+                self._ended = True
+        finally:
+            await self._exchange.aclose()
+
+    def _decoded(self, events: list[Event]) -> list[Any]:
+        chunks: list[Any] = []
+        decode = self._plan.decode
+        for position, event in enumerate(events):
+            if event.data == DONE:
+                self.done = True
+                break
+            try:
+                chunk = decode(event)
+            except HFClientError as error:
+                if not chunks:
+                    raise clean(error, self._to.redactor())
+                # What came before the error still reaches the reader; the error is met again next time.
+                self._events = events[position:]
+                break
+            if chunk is not None:
+                chunks.append(chunk)
+        return chunks
+
+    def _not_a_stream(self, beginning: bytes) -> HFClientError:
+        headers = self._exchange.headers
+        kind = headers.get("content-type", "").partition(";")[0] or "no media type"
+        complaint = error_in_success(_json_or_none(beginning))
+        error = NotAStreamError(
+            f"{self._to.provider} answered with {kind} instead of a stream"
+            + (f": {complaint.message}" if complaint else "."),
+            status=self._exchange.status,
+            body=excerpt(beginning, kind),
+            advice="Does this model or address support streaming? client.chat(...) asks for the whole answer.",
+        )
+        return clean(error, self._to.redactor())
+
+
+def _json_or_none(text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def _is_whole(event: Event) -> bool:
+    return event.data == DONE or _json_or_none(event.data) is not None
+
+
+def _looks_like_events(beginning: bytes) -> bool:
+    return beginning.lstrip(b"\xef\xbb\xbf\r\n").startswith((b"data:", b"event:", b"id:", b"retry:", b":"))

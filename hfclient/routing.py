@@ -1,0 +1,275 @@
+"""Which provider serves a call, under which id, at which address, with which key."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from hfclient.call import Call, unknown_option
+from hfclient.credentials import Key, Keys, is_hugging_face, origin_of
+from hfclient.errors import HFClientError, HubError, InputError, MissingKeyError, NoProviderError, NotFoundError
+from hfclient.hub import Entry, Hub
+from hfclient.provider import Provider, Task
+from hfclient.providers.table import ENDPOINT, ROUTER
+from hfclient.redact import Secret
+from hfclient.registry import Registry
+from hfclient.route import Route
+from hfclient.settings import Settings, key_in_environment
+from hfclient.trip import Trip
+
+POLICIES = frozenset({"fastest", "cheapest", "preferred"})
+ROUTED_TASKS = frozenset({"conversational"})
+TOKEN_ADVICE = (
+    'Run "hf auth login", set HF_TOKEN, or pass Client("hf_…"); '
+    "tokens are made at https://huggingface.co/settings/tokens."
+)
+
+logger = logging.getLogger("hfclient")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a provider is reached, and with what."""
+
+    base_url: str
+    key: Key | None
+    routed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Router:
+    """Turns a call into the routes to try, best first."""
+
+    settings: Settings
+    keys: Keys
+    registry: Registry
+    hub: Hub
+    login: Callable[[], Awaitable[Secret | None]]
+
+    async def routes(self, call: Call, trip: Trip) -> list[Route]:
+        """The routes in the order to try them; there is at least one, or an error says why not."""
+        if call.base_url:
+            return [await self._to_endpoint(call, call.base_url)]
+        call_model, providers = self._wanted(call)
+        if providers == ("auto",) and call.task in ROUTED_TASKS:
+            return [await self._to_router(call, call_model)]
+        if call_model is None:
+            raise InputError(f"No model is named for {call.task}.", advice='Pass model="org/name".')
+        found: list[Route] = []
+        missed: list[HFClientError] = []
+        for name in providers:
+            try:
+                found += await self._candidates(call, call_model, name)
+            except (NoProviderError, MissingKeyError, HubError, NotFoundError) as error:
+                if len(providers) > 1:
+                    trip.passed_over(name, error)
+                missed.append(error)
+        if not found:
+            raise missed[0]
+        return found
+
+    def _wanted(self, call: Call) -> tuple[str | None, tuple[str, ...]]:
+        """The model without a suffix that names its provider, and the providers the call asks for."""
+        if call.model is None:
+            return None, call.providers
+        model, colon, suffix = call.model.rpartition(":")
+        if not colon:
+            return call.model, call.providers
+        if suffix == "auto":
+            return model, call.providers
+        if call.providers == ("auto",) and call.task in ROUTED_TASKS:
+            return call.model, call.providers  # the router reads the suffix, also one we do not know yet
+        if suffix not in POLICIES and self.registry.find(suffix) is None:
+            return call.model, call.providers  # part of the name, as in "llama3:8b"
+        if call.providers == ("auto",) and suffix not in POLICIES:
+            return model, (suffix,)
+        if call.providers == (suffix,):
+            return model, call.providers
+        raise InputError(
+            f"The model says {suffix!r} ({call.model}) and provider= says {', '.join(call.providers)}.",
+            advice="Keep one of the two.",
+        )
+
+    async def _candidates(self, call: Call, model: str, name: str) -> list[Route]:
+        if name != "auto":
+            return [await self._to_provider(call, model, self._known(name))]
+        if call.task in ROUTED_TASKS:
+            return [await self._to_router(call, model)]
+        return await self._to_anyone(call, model)
+
+    def _known(self, name: str) -> Provider:
+        provider = self.registry.find(name)
+        if provider is None:
+            raise unknown_option(name, [*self.registry.names(), "auto"], where="provider=")
+        return provider
+
+    async def _to_router(self, call: Call, model: str | None) -> Route:
+        if model is None:
+            raise InputError("No model is named.", advice='Pass model="org/name", or Client(model="org/name").')
+        key = await self._hugging_face_key()
+        if key is None:
+            raise MissingKeyError("The Hugging Face router needs a token, and there is none.", advice=TOKEN_ADVICE)
+        task = ROUTER.tasks[call.task]
+        return Route(ROUTER, task, model, self.settings.router_url, key, _billed(call))
+
+    async def _to_endpoint(self, call: Call, base_url: str) -> Route:
+        """An address given by the caller: the model's name goes as it is, and only a key meant for it goes along."""
+        names = [name for name in call.providers if name != "auto"]
+        provider = self._known(names[0]) if names else ENDPOINT
+        task = _task_of(provider, call)
+        key = await self._key_for_endpoint(base_url, provider)
+        return Route(provider, task, call.model, base_url, key, dict(provider.headers), custom=True)
+
+    async def _key_for_endpoint(self, base_url: str, provider: Provider) -> Key | None:
+        origin = origin_of(base_url)
+        if self.keys.token and self.keys.paired == origin:
+            return Key(self.keys.token, frozenset({origin}), scheme=provider.scheme)
+        if is_hugging_face(base_url) or origin == origin_of(self.settings.hub_url):
+            return await self._hugging_face_key()
+        if provider.url and origin == origin_of(provider.url):
+            secret = self.keys.of_provider(provider.name) or key_in_environment(provider.variables)
+            return Key(secret, frozenset({origin}), scheme=provider.scheme) if secret else None
+        if self.keys.token:
+            logger.warning("No key goes to %s: pass it for that address, as Client.endpoint(url, token).", origin)
+        return None
+
+    async def _to_provider(self, call: Call, model: str, provider: Provider) -> Route:
+        task = _task_of(provider, call)
+        if provider.opens:
+            return Route(provider, task, model, provider.url)
+        address = await self._address(provider)
+        model_id, extras = model, {}
+        if provider.mapped:
+            entry = await self._entry_of(call, model, provider, routed=address.routed)
+            if entry:
+                model_id, extras = entry.provider_id, dict(entry.extras)
+        return _route(call, provider, task, address, model_id, extras)
+
+    async def _entry_of(self, call: Call, model: str, provider: Provider, *, routed: bool) -> Entry | None:
+        """What the Hub says of this model at this provider; None where the caller's own name for it will do."""
+        # hf-inference goes by the Hub's own names, and with a key of its own a provider takes its own names too.
+        lenient = provider.name == "hf-inference" or not routed
+        try:
+            entries = await self.hub.providers_of(model, await self._hugging_face_key())
+        except (HubError, NotFoundError) as error:
+            if lenient:
+                logger.warning("%s Calling %s with %r as it is.", error.message, provider.name, model)
+                return None
+            raise
+        mine = [entry for entry in entries if entry.provider == provider.name]
+        for entry in mine:
+            if entry.task == call.task:
+                _warn_of_status(entry, model)
+                return entry
+        if lenient and not mine:
+            return None
+        raise _nobody(call, model, provider.name, entries)
+
+    async def _to_anyone(self, call: Call, model: str) -> list[Route]:
+        """Everybody who serves the model for this task, in the Hub's order, which is the user's own order."""
+        try:
+            entries = await self.hub.providers_of(model, await self._hugging_face_key())
+        except (HubError, NotFoundError) as error:
+            return await self._last_resort(call, model, error.message)
+        usable = self._usable(entries, call.task)
+        if not usable:
+            others = sorted({entry.task for entry in entries})
+            if others and call.task not in others:
+                raise _nobody(call, model, None, entries)
+            return await self._last_resort(call, model, f"Nobody is listed as serving {model} for {call.task}.")
+        routes: list[Route] = []
+        last: MissingKeyError | None = None
+        for entry, provider in usable:
+            try:
+                address = await self._address(provider)
+            except MissingKeyError as error:
+                last = error
+                continue
+            task = provider.tasks[call.task]
+            routes.append(_route(call, provider, task, address, entry.provider_id, dict(entry.extras)))
+        if not routes and last:
+            raise last
+        return routes
+
+    async def _last_resort(self, call: Call, model: str, reason: str) -> list[Route]:
+        logger.warning("%s Trying hf-inference.", reason)
+        provider = self._known("hf-inference")
+        task = _task_of(provider, call)
+        return [_route(call, provider, task, await self._address(provider), model, {})]
+
+    def _usable(self, entries: Sequence[Entry], task: str) -> list[tuple[Entry, Provider]]:
+        """Live ones for this task at providers we know, those in staging only if there is nothing else."""
+        known = [
+            (entry, provider)
+            for entry in entries
+            if entry.task == task and (provider := self.registry.find(entry.provider)) and task in provider.tasks
+        ]
+        live = [pair for pair in known if pair[0].status == "live"]
+        return live or [pair for pair in known if pair[0].status == "staging"]
+
+    async def _address(self, provider: Provider) -> Address:
+        """A key given for this provider leads straight to it, a Hugging Face token through the router."""
+        if given := self.keys.of_provider(provider.name):
+            return _direct(provider, given)
+        if provider.routed and (key := await self._hugging_face_key()):
+            return Address(f"{self.settings.router_url}/{provider.name}", key, routed=True)
+        if found := key_in_environment(provider.variables):
+            return _direct(provider, found)
+        variable = f" or set {provider.variables[0]}" if provider.variables else ""
+        advice = f'Pass Client(keys={{"{provider.name}": …}}){variable}.' if provider.variables else ""
+        raise MissingKeyError(
+            f"There is no key for {provider.name}.", advice=f"{advice} {TOKEN_ADVICE if provider.routed else ''}".strip()
+        )
+
+    async def _hugging_face_key(self) -> Key | None:
+        secret = self.keys.hugging_face or await self.login()
+        if secret is None:
+            return None
+        origins = frozenset({origin_of(self.settings.hub_url), origin_of(self.settings.router_url)})
+        return Key(secret, origins, hugging_face=True)
+
+
+def _direct(provider: Provider, secret: Secret) -> Address:
+    return Address(provider.url, Key(secret, frozenset({origin_of(provider.url)}), scheme=provider.scheme), routed=False)
+
+
+def _route(
+    call: Call, provider: Provider, task: Task, address: Address, model_id: str, extras: dict[str, object]
+) -> Route:
+    headers = {**provider.headers, **(_billed(call) if address.routed else {})}
+    return Route(provider, task, model_id, address.base_url, address.key, headers, extras)
+
+
+def _billed(call: Call) -> dict[str, str]:
+    return {"x-hf-bill-to": call.bill_to} if call.bill_to else {}
+
+
+def _task_of(provider: Provider, call: Call) -> Task:
+    task = provider.tasks.get(call.task)
+    if task is None or (call.stream and task.stream is None):
+        does = ", ".join(sorted(provider.tasks)) or "nothing that this version of hfclient can call"
+        kind = f"{call.task} as a stream" if task else call.task
+        raise NoProviderError(f"{provider.name} does not serve {kind}.", advice=f"It serves {does}.")
+    return task
+
+
+def _nobody(call: Call, model: str, name: str | None, entries: Sequence[Entry]) -> NoProviderError:
+    """Says who does serve the model, or for which task it is served."""
+    tasks = sorted({entry.task for entry in entries if name in (None, entry.provider)})
+    where = f" at {name}" if name else ""
+    if tasks and call.task not in tasks:
+        return NoProviderError(
+            f"{model}{where} is not for {call.task}, but for {', '.join(tasks)}.",
+            advice=f"Call the function for {tasks[0]} instead, or choose another model.",
+        )
+    others = [entry.provider for entry in entries if entry.task == call.task and entry.status == "live"]
+    advice = f"These do: {', '.join(others)}." if others else "The Hub lists no provider for it; check the spelling."
+    return NoProviderError(f"{name or 'Nobody'} does not serve {model} for {call.task}.", advice=advice)
+
+
+def _warn_of_status(entry: Entry, model: str) -> None:
+    if entry.status == "error":
+        logger.warning("%s failed its last health check at %s; the call may fail.", model, entry.provider)
+    elif entry.status == "staging":
+        logger.warning("%s is in staging at %s, which is meant for tests.", model, entry.provider)

@@ -1,0 +1,81 @@
+"""What the environment says, read in one place."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from hfclient.credentials import checked_base_url
+from hfclient.errors import InputError
+from hfclient.redact import Secret
+
+HUB_URL = "https://huggingface.co"
+ROUTER_URL = "https://router.huggingface.co"
+
+TransportKind = Literal["httpx", "aiohttp"]
+Semconv = Literal["2026-10", "1.41"]
+
+logger = logging.getLogger("hfclient")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where the Hub and the router are, and how this process wants to be served."""
+
+    hub_url: str = HUB_URL
+    router_url: str = ROUTER_URL
+    transport: TransportKind = "httpx"
+    semconv: Semconv = "2026-10"
+
+    @classmethod
+    def from_environment(cls) -> Settings:
+        """`HF_ENDPOINT`, `HFCLIENT_ROUTER`, `HFCLIENT_TRANSPORT`, `HFCLIENT_SEMCONV` and `HFCLIENT_LOG`."""
+        follow_log_variable(os.environ.get("HFCLIENT_LOG"))
+        return cls(
+            hub_url=checked_base_url(os.environ.get("HF_ENDPOINT") or HUB_URL).rstrip("/"),
+            router_url=checked_base_url(os.environ.get("HFCLIENT_ROUTER") or ROUTER_URL).rstrip("/"),
+            transport=cast(
+                "TransportKind", one_of("HFCLIENT_TRANSPORT", os.environ.get("HFCLIENT_TRANSPORT"), ("httpx", "aiohttp"))
+            ),
+            semconv=cast("Semconv", one_of("HFCLIENT_SEMCONV", os.environ.get("HFCLIENT_SEMCONV"), ("2026-10", "1.41"))),
+        )
+
+
+def one_of(name: str, value: str | None, choices: tuple[str, ...]) -> str:
+    """The value if it is one of the choices, the first of them if there is none."""
+    if value and value not in choices:
+        raise InputError(f"{name}={value!r} is not one of {', '.join(map(repr, choices))}.")
+    return value or choices[0]
+
+
+def saved_token() -> Secret | None:
+    """HF_TOKEN, or the login huggingface_hub keeps. May read files and ask the network: call it off the event loop."""
+    from huggingface_hub import get_token  # noqa: PLC0415  costs an import only where no token was given
+
+    token = get_token()
+    return Secret(token) if token else None
+
+
+def key_in_environment(variables: Iterable[str]) -> Secret | None:
+    """The first of these variables that holds something."""
+    for name in variables:
+        if value := os.environ.get(name, "").strip():
+            return Secret(value)
+    return None
+
+
+def follow_log_variable(level: str | None) -> None:
+    """`HFCLIENT_LOG=debug` shows every request, without its secrets, on standard error."""
+    if not level:
+        return
+    number = logging.getLevelNamesMapping().get(level.upper())
+    if number is None:
+        raise InputError(f"HFCLIENT_LOG={level!r} is no log level.", advice="Use debug, info, warning or error.")
+    logger.setLevel(number)
+    if not logger.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+        logger.addHandler(handler)

@@ -1,0 +1,274 @@
+"""A stream, as its reader sees it: iterate, leave when you like, ask for the whole at the end."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeVar, cast
+
+import anyio
+from anyio.lowlevel import EventLoopToken, current_token
+
+from hfclient import clock
+from hfclient.background import run_soon
+from hfclient.errors import ConnectionLostError, HFClientError, ResponseError, StreamClosedError, TruncatedStreamError
+from hfclient.types.base import with_meta
+
+if TYPE_CHECKING:
+    from hfclient.call import Call
+    from hfclient.dispatch import Dispatcher
+    from hfclient.trip import Trip
+    from hfclient.types.meta import Meta
+
+
+class Piece(Protocol):
+    """A chunk of anything that is made of text."""
+
+    @property
+    def text(self) -> str: ...
+
+
+ChunkT = TypeVar("ChunkT", bound=Piece)
+ChunkT_co = TypeVar("ChunkT_co", covariant=True)
+ChunkT_contra = TypeVar("ChunkT_contra", contravariant=True)
+FinalT = TypeVar("FinalT")
+FinalT_co = TypeVar("FinalT_co", covariant=True)
+
+
+class Chunks(Protocol[ChunkT_co]):
+    """Where the chunks come from, the network or an engine. `done` says that the source announced its end."""
+
+    done: bool
+
+    async def next_batch(self) -> list[Any]:
+        """The chunks that have arrived, at least one; an empty list is the end."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+class Assembly(Protocol[ChunkT_contra, FinalT_co]):
+    """Puts chunks together. `whole` says whether they make a finished answer, `result` gives what there is."""
+
+    def add(self, chunk: ChunkT_contra) -> None: ...
+
+    def whole(self) -> bool: ...
+
+    def result(self) -> FinalT_co | None: ...
+
+
+class Stream(Generic[ChunkT, FinalT]):
+    """A streamed answer. Nothing is sent before its first use, and its connection is free as soon as you stop reading.
+
+        async with client.chat.stream("Count to five") as stream:
+            async for chunk in stream:
+                print(chunk.text, end="")
+        final = await stream.final()
+    """
+
+    def __init__(self, dispatcher: Dispatcher, call: Call, assembly: Assembly[ChunkT, FinalT]) -> None:
+        self._dispatcher = dispatcher
+        self._call = call
+        self._assembly = assembly
+        self._state: Literal["new", "open", "ended", "left", "failed"] = "new"
+        self._ready: deque[ChunkT] = deque()
+        self._reading = anyio.Lock(fast_acquire=True)
+        self._readers = 0
+        self._source: Chunks[ChunkT] | None = None
+        self._loop: EventLoopToken | None = None
+        self._trip: Trip | None = None
+        self._provider = ""
+        self._error: HFClientError | None = None
+        self._final: FinalT | None = None
+        self._meta: Meta | None = None
+
+    @property
+    def meta(self) -> Meta:
+        """Where the stream comes from; its `seconds` are final once the stream has ended."""
+        if self._meta is not None:
+            return self._meta
+        if self._trip is None:
+            msg = "the stream has not been opened yet, so it has no .meta"
+            raise AttributeError(msg)
+        return self._trip.meta(self._provider)
+
+    async def open(self) -> Self:
+        """Send the request and wait for the answer to begin; reading does this by itself."""
+        async with self._reading:
+            if self._state == "new":
+                self._trip = self._dispatcher.trip(self._call)
+                self._loop = current_token()
+                try:
+                    self._source, route = await self._dispatcher.open(self._call, self._trip)
+                except HFClientError as error:
+                    self._state, self._error = "failed", error
+                    raise
+                self._provider = route.provider.name
+                self._state = "open"
+        return self
+
+    async def aclose(self) -> None:
+        """Leave the stream; its connection is free again, and a model on this machine stops."""
+        if self._state == "open":
+            self._leave()
+        if self._source is not None:
+            await self._source.aclose()
+
+    async def final(self) -> FinalT:
+        """Everything put together: text, tool calls, log probabilities, usage. Reads what has not been read yet."""
+        while self._state != "ended":
+            self._ready.clear()
+            await self._read()
+        return cast("FinalT", self._final)
+
+    def text(self) -> AsyncIterator[str]:
+        """The stream's text alone, piece by piece."""
+        return _Text(aiter(self))
+
+    def __aiter__(self) -> AsyncIterator[ChunkT]:
+        self._readers += 1
+        return _Reader(self.__anext__, self._reader_left)
+
+    async def __anext__(self) -> ChunkT:
+        while not self._ready:
+            if not await self._read():
+                raise StopAsyncIteration
+        return self._ready.popleft()
+
+    async def __aenter__(self) -> Self:
+        return await self.open()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __del__(self) -> None:
+        if self._state == "open":
+            self._abandon()
+
+    async def _read(self) -> bool:
+        """Wait for the next chunks; False at the end of the stream."""
+        if self._state == "new":
+            await self.open()
+        async with self._reading:
+            match self._state:
+                case "ended":
+                    return False
+                case "failed":
+                    raise cast("HFClientError", self._error)
+                case "left":
+                    raise StreamClosedError(
+                        "The stream was left before its end.",
+                        partial=self._assembly.result(),
+                        advice="Read it to its end, or use what had arrived: error.partial.",
+                    )
+                case _ if self._ready:
+                    return True
+                case _:
+                    return await self._receive()
+
+    async def _receive(self) -> bool:
+        source, trip = cast("Chunks[ChunkT]", self._source), cast("Trip", self._trip)
+        try:
+            batch = await self._within_deadline(trip, source.next_batch())
+            if not batch:
+                self._end(source, trip)
+        except ConnectionLostError as error:
+            if not self._assembly.whole():
+                raise await self._failed(self._truncated(error.message), source, trip) from error
+            self._end(source, trip)  # all of the answer was here; only the farewell was lost
+            batch = []
+        except BaseException as error:
+            ours = await self._failed(error, source, trip)
+            if ours is error:
+                raise
+            raise ours from None
+        for chunk in batch:
+            trip.observation.chunk()
+            self._assembly.add(chunk)
+        self._ready.extend(batch)
+        if self._state == "ended":
+            await source.aclose()
+        return bool(batch)
+
+    async def _within_deadline(self, trip: Trip, reading: Awaitable[list[Any]]) -> list[Any]:
+        if self._call.deadline is None:
+            return await reading
+        with anyio.fail_after(max(0.0, trip.started + self._call.deadline - clock.now())):
+            return await reading
+
+    def _end(self, source: Chunks[ChunkT], trip: Trip) -> None:
+        if not source.done and not self._assembly.whole():
+            raise self._truncated("the body ended")
+        result = self._assembly.result()
+        if result is None:
+            raise ResponseError("The stream ended without holding anything.")
+        self._meta = trip.meta(self._provider)
+        self._final = with_meta(result, self._meta)
+        self._state = "ended"
+        trip.observation.succeeded(self._final, self._meta)
+
+    async def _failed(self, error: BaseException, source: Chunks[ChunkT], trip: Trip) -> BaseException:
+        """Close, and tell the error what had arrived; a cancelled read leaves the stream."""
+        self._state = "left"
+        ours = self._dispatcher.ended(trip, error, partial=self._assembly.result())
+        if isinstance(ours, HFClientError):
+            self._state, self._error = "failed", ours
+        with anyio.CancelScope(shield=True):
+            await source.aclose()
+        return ours
+
+    def _truncated(self, how: str) -> TruncatedStreamError:
+        return TruncatedStreamError(
+            f"The stream was cut off: {how} before a finish reason or [DONE] came.",
+            advice="What had arrived is in error.partial. A stream is never retried by itself: ask again if it matters.",
+        )
+
+    def _leave(self) -> None:
+        self._state = "left"
+        self._ready.clear()
+        if self._trip:
+            self._trip.observation.failed(StreamClosedError("The reader left."), self._assembly.result())
+
+    def _reader_left(self) -> None:
+        self._readers -= 1
+        if self._readers == 0 and self._state == "open":
+            self._abandon()
+
+    def _abandon(self) -> None:
+        """Nobody can read on: free the connection, from wherever this was noticed."""
+        self._leave()
+        if self._source is not None and self._loop is not None:
+            run_soon(self._loop, self._source.aclose)
+
+
+class _Reader(Generic[ChunkT]):
+    """What `async for` holds on to. When the loop is left, this is dropped, and the last to go frees the connection."""
+
+    def __init__(self, read: Callable[[], Awaitable[ChunkT]], left: Callable[[], None]) -> None:
+        self._read = read
+        self._left = left
+
+    def __aiter__(self) -> Self:
+        return self
+
+    def __anext__(self) -> Awaitable[ChunkT]:
+        return self._read()
+
+    def __del__(self) -> None:
+        self._left()
+
+
+class _Text:
+    def __init__(self, chunks: AsyncIterator[Piece]) -> None:
+        self._chunks = chunks
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> str:
+        while True:
+            if text := (await anext(self._chunks)).text:
+                return text

@@ -1,0 +1,450 @@
+"""The only module on the road that touches the network: timeouts, credentials, retries, redirects, errors."""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
+
+import anyio
+import anyio.to_thread
+import httpx
+
+from hfclient import clock
+from hfclient.call import Timeout
+from hfclient.complaints import status_error
+from hfclient.credentials import Key, origin_of
+from hfclient.errors import (
+    ConnectionFailedError,
+    ConnectionLostError,
+    HFClientError,
+    InputError,
+    MissingExtraError,
+    ResponseError,
+    StatusError,
+    TimedOutError,
+)
+from hfclient.flow import Load, Request, Response, download
+from hfclient.media import Loaded, Media
+from hfclient.pools import KEEP_ALIVE_SECONDS, POOL_SIZE, Lease, Pools
+from hfclient.redact import Redactor, safe_headers, safe_url
+from hfclient.retry import Retry, persist
+from hfclient.scrub import clean, scrub_cause
+from hfclient.version import __version__
+
+if TYPE_CHECKING:
+    import ssl
+    from hfclient.settings import TransportKind
+
+MAX_REDIRECTS = 5
+REPLY_LIMIT = 512 * 2**20
+ERROR_BODY_LIMIT = 2**20
+PATIENCE = 600.0
+
+USER_AGENT = f"hfclient/{__version__} python/{platform.python_version()} httpx/{httpx.__version__}"
+
+logger = logging.getLogger("hfclient")
+
+
+def _no_matter(error: HFClientError, seconds: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where requests go, what goes with them, and how long to wait and to persist."""
+
+    provider: str
+    base_url: str
+    key: Key | None = None
+    timeout: Timeout = Timeout()  # noqa: RUF009  frozen
+    model: str | None = None
+    task: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    query: Mapping[str, str] = field(default_factory=dict[str, str])
+    url_of: Callable[[str], str] | None = None
+    retry: Retry = Retry()  # noqa: RUF009  frozen
+    patience: float = PATIENCE
+    before_pause: Callable[[HFClientError, float], None] = _no_matter
+    redact: Redactor = Redactor()  # noqa: RUF009  frozen
+
+    def url(self, request: Request) -> str:
+        if request.url is not None:
+            return request.url
+        return self.url_of(request.path) if self.url_of else self.base_url + request.path
+
+    def redactor(self) -> Redactor:
+        """One that knows every secret that may have travelled with a request to here."""
+        secrets = [value for name, value in self.headers.items() if safe_headers({name: value})[name] != value]
+        if self.key:
+            secrets.append(self.key.secret.reveal())
+        secrets += [value for _, value in httpx.URL(self.base_url).params.multi_items()]
+        return self.redact.adding(*secrets, *self.query.values())
+
+
+    def public(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+        """An answer's headers as they may be shown: without cookies, and without a key that was sent back to us."""
+        shown = safe_headers(headers)
+        if self.key and any(self.key.secret.reveal() in value for value in shown.values()):
+            redact = self.redactor()
+            return {name: redact(value) for name, value in shown.items()}
+        return shown
+
+
+class QuietURL(httpx.URL):
+    """httpx logs each request's address in full; in a query there may be a key."""
+
+    def __str__(self) -> str:
+        return safe_url(super().__str__())
+
+    __repr__ = __str__
+
+
+class Exchange:
+    """An answer whose body has not been read; `aclose` gives its connection back, or closes it if there is more."""
+
+    def __init__(self, response: httpx.Response, lease: Lease, timeouts: dict[str, float | None]) -> None:
+        self._response = response
+        self._lease = lease
+        self._timeouts = timeouts
+        self.status = response.status_code
+        self.headers: dict[str, str] = {
+            name.decode("ascii", "replace").lower(): value.decode("utf-8", "replace")
+            for name, value in response.headers.raw
+        }
+
+    def expect_silences_up_to(self, seconds: float) -> None:
+        self._timeouts["read"] = _seconds(seconds)
+
+    @cached_property
+    def body(self) -> AsyncIterator[bytes]:
+        """The body as it arrives; decoding costs something, so only where there is something to decode."""
+        return self._response.aiter_bytes() if "content-encoding" in self.headers else self._response.aiter_raw()
+
+    async def read(self, limit: int) -> bytes:
+        """The whole body; more than `limit` bytes of it are an error."""
+        parts: list[bytes] = []
+        size = 0
+        async for part in self.body:
+            parts.append(part)
+            size += len(part)
+            if size > limit:
+                raise ResponseError(f"The answer is larger than {limit:,} bytes.", status=self.status)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def read_beginning(self, limit: int) -> bytes:
+        """As much of the body as fits the limit: enough of an error page, however long it is."""
+        content = bytearray()
+        async for part in self.body:
+            content += part
+            if len(content) >= limit:
+                break
+        return bytes(content[:limit])
+
+    async def aclose(self) -> None:
+        try:
+            with anyio.CancelScope(shield=True):
+                await self._response.aclose()
+                await self._unwind()
+        finally:
+            self._lease.release()
+
+    async def _unwind(self) -> None:
+        """Let httpx's nested generators run into the closed connection: merely dropped, each would want a task of its
+        own to finish in, and trio warns of it."""
+        if "body" in vars(self):
+            with suppress(httpx.HTTPError, httpx.StreamError):
+                async for _ in self.body:
+                    pass
+
+
+class Transport:
+    """Sends requests, over connections of its own or over a client it was given."""
+
+    def __init__(
+        self, *, kind: TransportKind = "httpx", http_client: httpx.AsyncClient | None = None, max_connections: int
+    ) -> None:
+        self._kind = kind
+        self._given = http_client
+        self._tls: ssl.SSLContext | None = None
+        shared = http_client is not None or kind == "aiohttp"
+        self._pools = Pools(
+            self._make_client,
+            pool_size=None if shared else POOL_SIZE,
+            max_connections=max_connections,
+            owned=http_client is None,
+        )
+
+    async def send(self, request: Request, to: Destination) -> Response:
+        """The whole answer to a request, retried as `to` allows; anything but a success is an error."""
+        return await persist(
+            lambda: self._send_once(request, to),
+            to.retry,
+            repeatable=request.repeatable,
+            patience=to.patience,
+            before_pause=to.before_pause,
+        )
+
+    async def open(self, request: Request, to: Destination) -> Exchange:
+        """The answer to a request, its body still to come. Retried like `send`, up to here and no further."""
+        return await persist(
+            lambda: self._open_once(request, to),
+            to.retry,
+            repeatable=request.repeatable,
+            patience=to.patience,
+            before_pause=to.before_pause,
+        )
+
+    async def load(self, step: Load, to: Destination) -> Loaded:
+        """Media as bytes: a file read in a worker thread, an address fetched without credentials."""
+        url = step.media.url
+        if url is None or url[:5].lower() == "data:":
+            return await anyio.to_thread.run_sync(step.media.read)
+        anonymous = Destination(to.provider, url, timeout=to.timeout, patience=to.patience, before_pause=to.before_pause)
+        try:
+            reply = await self.send(download(url), anonymous)
+        except StatusError as error:
+            raise InputError(f"{safe_url(url)} could not be fetched: it answered {error.status}.") from error
+        if not reply.content:
+            raise InputError(f"{safe_url(url)} is empty.")
+        loaded = Loaded.of(reply.content, declared=reply.media_type, name=url)
+        return replace(loaded, media_type=step.media.media_type) if step.media.media_type else loaded
+
+    async def aclose(self) -> None:
+        """Close this loop's connections; a client that was given stays open, for it is its owner's."""
+        await self._pools.close()
+
+    async def _send_once(self, request: Request, to: Destination) -> Response:
+        exchange = await self._open_once(request, to)
+        try:
+            with translated(to):
+                content = await exchange.read(REPLY_LIMIT)
+        finally:
+            await exchange.aclose()
+        return Response(exchange.status, exchange.headers, content)
+
+    async def _open_once(self, request: Request, to: Destination) -> Exchange:
+        url = to.url(request)
+        for _ in range(MAX_REDIRECTS + 1):
+            exchange = await self._exchange(request, to, url)
+            if exchange.status < 300:
+                return exchange
+            if 300 <= exchange.status < 400:
+                await exchange.aclose()
+                url = _redirected(request, to, url, exchange)
+                continue
+            raise await self._refused(exchange, to)
+        raise ResponseError(f"{to.provider} redirected more than {MAX_REDIRECTS} times.")
+
+    async def _refused(self, exchange: Exchange, to: Destination) -> StatusError:
+        try:
+            with translated(to):
+                content = await exchange.read_beginning(ERROR_BODY_LIMIT)
+        finally:
+            await exchange.aclose()
+        return status_error(
+            exchange.status,
+            exchange.headers,
+            content,
+            provider=to.provider,
+            model=to.model,
+            task=to.task,
+            redact=to.redactor(),
+        )
+
+    async def _exchange(self, request: Request, to: Destination, url: str) -> Exchange:
+        """One request on the wire. Credentials are attached here, and only where they belong."""
+        timeouts = _timeouts(to.timeout)
+        with translated(to):
+            outgoing = await self._built(request, to, url, timeouts)
+        lease = await self._lease(to)
+        started = clock.now()
+        try:
+            with translated(to):
+                response = await lease.client.send(outgoing, stream=True, auth=None, follow_redirects=False)
+        except BaseException:
+            lease.release()
+            raise
+        if logger.isEnabledFor(logging.DEBUG):
+            seconds = clock.now() - started
+            logger.debug("%s %s → %d in %.2f s", request.method, safe_url(url), response.status_code, seconds)
+        return Exchange(response, lease, timeouts)
+
+    async def _built(
+        self, request: Request, to: Destination, url: str, timeouts: dict[str, float | None]
+    ) -> httpx.Request:
+        headers = {"user-agent": USER_AGENT, "accept": "*/*", "accept-encoding": "gzip, deflate", **request.headers}
+        address = httpx.URL(url)
+        if request.url is None and origin_of(url) == origin_of(to.base_url):
+            headers |= {name.lower(): value for name, value in to.headers.items()}
+            if to.key and "authorization" not in headers and to.key.covers(url):
+                headers |= to.key.header()
+            query = {**request.query, **to.query}
+        else:
+            query = dict(request.query)
+        address = address.copy_merge_params(query) if query else address
+        body = await _body_of(request, headers)
+        outgoing = httpx.Request(request.method, address, headers=headers, extensions={"timeout": timeouts}, **body)
+        if address.query:
+            outgoing.url = QuietURL(address)
+        return outgoing
+
+    async def _lease(self, to: Destination) -> Lease:
+        if self._tls is None and self._given is None and self._kind == "httpx":
+            # Reading the certificates takes tens of milliseconds, too long to hold up an event loop.
+            self._tls = await anyio.to_thread.run_sync(httpx.create_ssl_context)
+        try:
+            return await self._pools.lease(to.timeout.pool)
+        except TimeoutError:
+            raise TimedOutError(
+                f"No connection became free within {to.timeout.pool:g} s.",
+                advice="Raise max_connections, or make fewer calls at once.",
+            ) from None
+
+    def _make_client(self) -> httpx.AsyncClient:
+        if self._given is not None:
+            return self._given
+        if self._kind == "aiohttp":
+            return _aiohttp_client()
+        assert self._tls is not None
+        limits = httpx.Limits(
+            max_connections=None, max_keepalive_connections=POOL_SIZE, keepalive_expiry=KEEP_ALIVE_SECONDS
+        )
+        return httpx.AsyncClient(verify=self._tls, limits=limits, timeout=None)  # noqa: S113  each request has its own
+
+
+@contextmanager
+def translated(to: Destination) -> Generator[None]:
+    """Every failure of httpx becomes one of ours, without the request it holds, and every error is free of keys."""
+    try:
+        yield
+    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict) as error:
+        redact = to.redactor()
+        ours = clean(as_ours(error, to), redact)
+        scrub_cause(error, redact)
+        raise ours from error
+    except HFClientError as error:
+        clean(error, to.redactor())
+        raise
+
+
+def as_ours(error: Exception, to: Destination) -> HFClientError:
+    """The place in our tree of each of httpx's errors."""
+    said = str(error) or type(error).__name__
+    match error:
+        case httpx.ConnectTimeout():
+            return ConnectionFailedError(
+                f"{to.provider} could not be reached within {to.timeout.connect:g} s.",
+                advice=f"Is {origin_of(to.base_url)} up, and reachable from here?",
+            )
+        case httpx.PoolTimeout():
+            return TimedOutError("No connection became free in time.", advice="Make fewer calls at once.")
+        case httpx.TimeoutException():
+            return TimedOutError(
+                f"{to.provider} was silent for longer than the timeout allows.",
+                advice="Raise timeout=…, or stream: then the answer's beginning comes early.",
+            )
+        case httpx.UnsupportedProtocol() | httpx.LocalProtocolError() | httpx.InvalidURL() | httpx.CookieConflict():
+            return InputError(f"The request cannot be sent: {said}")
+        case httpx.ConnectError() | httpx.ProxyError():
+            return ConnectionFailedError(
+                f"{to.provider} could not be reached: {said}",
+                advice=f"Nothing was sent. Is {origin_of(to.base_url)} right, and reachable from here?",
+            )
+        case httpx.TransportError() if not isinstance(error, httpx.DecodingError):
+            return ConnectionLostError(
+                f"The connection to {to.provider} broke: {said}",
+                advice="The provider may have done the work. Try again if doing it twice does no harm.",
+            )
+        case _:
+            return ResponseError(f"{to.provider}'s answer could not be read: {said}")
+
+
+def _redirected(request: Request, to: Destination, url: str, exchange: Exchange) -> str:
+    target = exchange.headers.get("location")
+    if not target:
+        raise ResponseError(f"{to.provider} redirected ({exchange.status}) to nowhere.", status=exchange.status)
+    try:
+        new = str(httpx.URL(url).join(target))
+        same = origin_of(new) == origin_of(url)
+    except (httpx.InvalidURL, InputError):
+        raise ResponseError(f"{to.provider} redirected to an address that makes no sense.") from None
+    if new.startswith(("http://", "https://")) and (
+        request.repeatable or (exchange.status in {307, 308} and same)
+    ):
+        return new
+    raise ResponseError(
+        f"{to.provider} redirected a {request.method} to {safe_url(new)}, which is not followed.",
+        status=exchange.status,
+        advice=f"If that is the right address, pass it as base_url={safe_url(new)!r}.",
+    )
+
+
+async def _body_of(request: Request, headers: dict[str, str]) -> dict[str, Any]:
+    """The body in httpx's terms; media is read in a worker thread."""
+    if request.json is not None:
+        headers.setdefault("content-type", "application/json")
+        return {"content": encoded(request.json)}
+    if request.files is not None:
+        files = {
+            name: (filename, await _bytes_of(content), kind) for name, (filename, content, kind) in request.files.items()
+        }
+        return {"files": files, "data": dict(request.data or {})}
+    if request.content is not None:
+        return {"content": await _bytes_of(request.content)}
+    return {}
+
+
+async def _bytes_of(content: bytes | Media) -> bytes:
+    if isinstance(content, bytes):
+        return content
+    return (await anyio.to_thread.run_sync(content.read)).content
+
+
+def encoded(body: Any) -> bytes:
+    """JSON, exactly as the caller gave it; what JSON cannot say is the caller's error."""
+    try:
+        return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_plain).encode()
+    except UnicodeEncodeError:
+        return json.dumps(body, separators=(",", ":"), allow_nan=False, default=_plain).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"The request cannot be written as JSON: {error}.") from None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(cast("Mapping[str, Any]", value))
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    if isinstance(value, set | frozenset):
+        return sorted(cast("set[Any]", value))
+    msg = f"{type(value).__name__} is not a JSON type"
+    raise TypeError(msg)
+
+
+def _timeouts(timeout: Timeout) -> dict[str, float | None]:
+    return {
+        "connect": _seconds(timeout.connect),
+        "read": _seconds(timeout.read),
+        "write": _seconds(timeout.write),
+        "pool": _seconds(timeout.pool),
+    }
+
+
+def _seconds(value: float) -> float | None:
+    return None if value == float("inf") else value
+
+
+def _aiohttp_client() -> httpx.AsyncClient:
+    try:
+        import httpx_aiohttp  # noqa: PLC0415  an extra
+    except ImportError:
+        raise MissingExtraError(
+            'transport="aiohttp" needs a package that is not installed.', advice='pip install "hfclient[aiohttp]"'
+        ) from None
+    limits = httpx.Limits(max_connections=None, keepalive_expiry=KEEP_ALIVE_SECONDS)
+    return httpx_aiohttp.HttpxAiohttpClient(limits=limits, timeout=None)  # noqa: S113  each request has its own

@@ -1,0 +1,79 @@
+"""What has happened to one call so far."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hfclient import clock
+from hfclient.call import Call
+from hfclient.errors import HFClientError
+from hfclient.telemetry import Observation
+from hfclient.types.meta import Attempt, Meta
+
+logger = logging.getLogger("hfclient")
+
+
+@dataclass(slots=True)
+class Trip:
+    """The story of one call, told by `meta` when it succeeds and by the error when it fails."""
+
+    call: Call
+    observation: Observation
+    started: float = field(default_factory=clock.now)
+    provider: str | None = None
+    attempts: list[Attempt] = field(default_factory=list[Attempt])
+    status: int | None = None
+    request_id: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def set_out(self, provider: str, url: str) -> None:
+        """The call goes to this provider now."""
+        self.provider, self.status, self.request_id, self.headers = provider, None, None, {}
+        self.observation.routed(provider, url)
+
+    def retrying(self, provider: str, error: HFClientError, seconds: float) -> None:
+        """A request failed and is tried again after so many seconds."""
+        self._failed(provider, error, seconds, None)
+        logger.info("%s: %s Trying again in %.1f s.", provider, error.message, seconds)
+
+    def moved_on(self, provider: str, error: HFClientError, following: str) -> None:
+        """A provider failed and another is asked."""
+        self._failed(provider, error, 0.0, following)
+        logger.info("%s: %s Trying %s.", provider, error.message, following)
+
+    def passed_over(self, provider: str, error: HFClientError) -> None:
+        """A provider was named that cannot serve this call; nothing was sent to it."""
+        self._failed(provider, error, 0.0, None)
+
+    def _failed(self, provider: str, error: HFClientError, waited: float, following: str | None) -> None:
+        attempt = Attempt(provider, error.status, type(error).__name__, error.request_id, waited)
+        self.attempts.append(attempt)
+        self.observation.attempt_failed(attempt, waited=waited, next_provider=following)
+
+    def answered(self, provider: str, status: int, headers: Mapping[str, str], request_id: str | None) -> None:
+        """An answer with a success status came; the router says in a header whom it had chosen."""
+        self.provider = headers.get("x-inference-provider") or provider
+        self.status, self.headers, self.request_id = status, headers, request_id
+
+    def meta(self, fallback_provider: str) -> Meta:
+        provider = self.provider or fallback_provider
+        final = Attempt(provider, self.status, None, self.request_id)
+        return Meta(
+            provider=provider,
+            model=self.call.model,
+            request_id=self.request_id,
+            status=self.status,
+            headers=self.headers,
+            attempts=(*self.attempts, final),
+            seconds=clock.now() - self.started,
+        )
+
+    def locate(self, error: HFClientError) -> None:
+        """Write into an error on its way out where the call had got to."""
+        error.provider = error.provider or self.provider
+        error.model = error.model or self.call.model
+        error.task = error.task or self.call.task
+        if not error.attempts:
+            error.attempts = tuple(self.attempts)

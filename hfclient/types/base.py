@@ -1,0 +1,49 @@
+"""What every value off the wire has in common."""
+
+from __future__ import annotations
+
+from typing import Protocol, Self, TypeVar, runtime_checkable
+
+from pydantic import BaseModel, ConfigDict, PrivateAttr
+
+from hfclient.types.meta import Meta
+
+
+T = TypeVar("T")
+
+
+@runtime_checkable
+class CarriesMeta(Protocol):
+    """A result that says where it came from."""
+
+    def with_meta(self, meta: Meta) -> Self: ...
+
+
+def with_meta(result: T, meta: Meta) -> T:
+    """The result, knowing where it came from if it is of a kind that can."""
+    return result.with_meta(meta) if isinstance(result, CarriesMeta) else result
+
+
+class Wire(BaseModel):
+    """A value off the wire: frozen, strict about its shape, and keeping the fields it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
+
+
+class Result(Wire):
+    """The answer to a call; `meta` says where it came from."""
+
+    _meta: Meta | None = PrivateAttr(default=None)
+
+    @property
+    def meta(self) -> Meta:
+        """The provider that served the call, the request id, status, headers, attempts and seconds."""
+        if self._meta is None:
+            msg = "this value did not come from a call, so it has no .meta"
+            raise AttributeError(msg)
+        return self._meta
+
+    def with_meta(self, meta: Meta) -> Self:
+        # The result was made by the call that gives it its meta, and nobody else has seen it yet.
+        self._meta = meta
+        return self

@@ -1,0 +1,224 @@
+"""Chat: the OpenAI shape, as the providers really send it."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Generic, TypeAlias, cast
+
+from pydantic import BeforeValidator, PrivateAttr
+from typing_extensions import TypeVar
+
+from hfclient.types.base import Result, Wire
+
+T = TypeVar("T", default=Any)
+
+
+def _arguments_as_text(value: Any) -> Any:
+    # Some providers send the arguments as an object rather than as the JSON text of one.
+    return value if value is None or isinstance(value, str) else json.dumps(value)
+
+
+def _parts_as_text(value: Any) -> Any:
+    # Mistral's reasoning models answer with content in parts; the thinking parts are read by `reasoning`.
+    if not isinstance(value, list):
+        return value
+    return "".join(part["text"] for part in cast("list[Any]", value) if _is_text_part(part))
+
+
+def _is_text_part(part: Any) -> bool:
+    return isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)  # pyright: ignore[reportUnknownMemberType]
+
+
+def _nothing_as_empty(value: Any) -> Any:
+    return () if value is None else value
+
+
+Text: TypeAlias = Annotated[str | None, BeforeValidator(_parts_as_text)]
+ArgumentsText: TypeAlias = Annotated[str, BeforeValidator(_arguments_as_text)]
+
+
+class Usage(Wire):
+    """Tokens used, and where the provider says so, of which kind."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+    prompt_tokens_details: dict[str, Any] | None = None
+    completion_tokens_details: dict[str, Any] | None = None
+
+    @property
+    def cached_tokens(self) -> int:
+        return (self.prompt_tokens_details or {}).get("cached_tokens") or 0
+
+    @property
+    def reasoning_tokens(self) -> int:
+        return (self.completion_tokens_details or {}).get("reasoning_tokens") or 0
+
+
+class TopLogProb(Wire):
+    token: str
+    logprob: float
+    bytes: list[int] | None = None
+
+
+class TokenLogProb(TopLogProb):
+    top_logprobs: Annotated[tuple[TopLogProb, ...], BeforeValidator(_nothing_as_empty)] = ()
+
+
+class LogProbs(Wire):
+    content: tuple[TokenLogProb, ...] | None = None
+    refusal: tuple[TokenLogProb, ...] | None = None
+
+
+class Function(Wire):
+    """The function a model wants called; `arguments` is JSON text, `parse()` reads it."""
+
+    name: str
+    arguments: ArgumentsText = ""
+
+    def parse(self) -> Any:
+        return json.loads(self.arguments or "{}")
+
+
+class ToolCall(Wire):
+    id: str = ""
+    type: str = "function"
+    function: Function
+
+
+class ChatMessage(Wire):
+    """What the model said. It can be put into the next call's messages as it is."""
+
+    role: str = "assistant"
+    content: Text = None
+    refusal: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: Annotated[tuple[ToolCall, ...], BeforeValidator(_nothing_as_empty)] = ()
+
+    @property
+    def reasoning(self) -> str | None:
+        return self.reasoning_content or _extra_text(self, "reasoning")
+
+
+class Choice(Wire):
+    index: int = 0
+    message: ChatMessage
+    finish_reason: str | None = None
+    logprobs: LogProbs | None = None
+
+
+class ChatCompletion(Result):
+    """A whole answer: `text`, `reasoning`, `tool_calls`, `usage`, `finish_reason`, and the OpenAI shape beneath."""
+
+    id: str = ""
+    object: str = "chat.completion"
+    created: float = 0
+    model: str = ""
+    choices: tuple[Choice, ...]
+    usage: Usage | None = None
+    system_fingerprint: str | None = None
+
+    @property
+    def message(self) -> ChatMessage:
+        return self.choices[0].message
+
+    @property
+    def text(self) -> str:
+        """What the model said, "" where it said nothing, as with a bare tool call."""
+        return self.message.content or ""
+
+    @property
+    def reasoning(self) -> str | None:
+        """What the model thought before it spoke, where the provider shows it."""
+        return self.message.reasoning
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        return self.message.tool_calls
+
+    @property
+    def finish_reason(self) -> str | None:
+        return self.choices[0].finish_reason
+
+
+class ParsedChatCompletion(ChatCompletion, Generic[T]):
+    """A whole answer whose text was read as `response_format`; `parsed` is the instance."""
+
+    _parsed: Any = PrivateAttr(default=None)
+
+    @classmethod
+    def of(cls, completion: ChatCompletion, parsed: T) -> ParsedChatCompletion[T]:
+        """The same answer with the instance beside it; nothing is validated twice."""
+        whole: ParsedChatCompletion[T] = ParsedChatCompletion.model_construct(
+            completion.model_fields_set, **dict(completion)
+        )
+        whole._parsed = parsed
+        whole._meta = completion._meta
+        return whole
+
+    @property
+    def parsed(self) -> T:
+        parsed: T = self._parsed
+        return parsed
+
+
+class FunctionDelta(Wire):
+    name: str | None = None
+    arguments: Annotated[str | None, BeforeValidator(_arguments_as_text)] = None
+
+
+class ToolCallDelta(Wire):
+    index: int | None = None
+    id: str | None = None
+    type: str | None = None
+    function: FunctionDelta | None = None
+
+
+class Delta(Wire):
+    role: str | None = None
+    content: Text = None
+    refusal: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: tuple[ToolCallDelta, ...] | None = None
+
+    @property
+    def reasoning(self) -> str | None:
+        return self.reasoning_content or _extra_text(self, "reasoning")
+
+
+class ChunkChoice(Wire):
+    index: int = 0
+    delta: Delta = Delta()
+    finish_reason: str | None = None
+    logprobs: LogProbs | None = None
+
+
+class ChatCompletionChunk(Wire):
+    """A piece of an answer: `text`, `reasoning`, and the OpenAI shape beneath. The last may hold only `usage`."""
+
+    id: str = ""
+    object: str = "chat.completion.chunk"
+    created: float = 0
+    model: str = ""
+    choices: tuple[ChunkChoice, ...]
+    usage: Usage | None = None
+    system_fingerprint: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The first choice's new text, "" where this chunk has none."""
+        return (self.choices[0].delta.content or "") if self.choices else ""
+
+    @property
+    def reasoning(self) -> str:
+        """The first choice's new reasoning, "" where this chunk has none."""
+        return (self.choices[0].delta.reasoning or "") if self.choices else ""
+
+    @property
+    def finish_reason(self) -> str | None:
+        return self.choices[0].finish_reason if self.choices else None
+
+
+def _extra_text(value: Wire, name: str) -> str | None:
+    found = (value.model_extra or {}).get(name)
+    return found if isinstance(found, str) else None

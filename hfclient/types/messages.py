@@ -1,0 +1,28 @@
+"""Short ways to write messages; each gives the plain dict that the API takes.
+
+    messages = [system("Be brief."), user("What is in this picture?", Path("cat.png"))]
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def system(text: str) -> dict[str, Any]:
+    return {"role": "system", "content": text}
+
+
+def user(*content: Any) -> dict[str, Any]:
+    """Text, and pictures or sound as bytes, `Path`, PIL image or content part, in the order given."""
+    if len(content) == 1 and isinstance(content[0], str):
+        return {"role": "user", "content": content[0]}
+    return {"role": "user", "content": list(content)}
+
+
+def assistant(text: str) -> dict[str, Any]:
+    return {"role": "assistant", "content": text}
+
+
+def tool(tool_call_id: str, content: str) -> dict[str, Any]:
+    """What the function called by the model gave back."""
+    return {"role": "tool", "tool_call_id": tool_call_id, "content": content}

@@ -1,0 +1,29 @@
+"""What every test gets: no keys and no addresses from the machine it runs on, and both event loops where it asks."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from hfclient.providers.table import PROVIDERS
+
+KEY_VARIABLES = [variable for provider in PROVIDERS for variable in provider.variables]
+OUR_VARIABLES = ["HF_ENDPOINT", "HFCLIENT_ROUTER", "HFCLIENT_TRANSPORT", "HFCLIENT_SEMCONV", "HFCLIENT_LOG"]
+TOKEN_VARIABLES = ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_from_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    for name in [*KEY_VARIABLES, *OUR_VARIABLES, *TOKEN_VARIABLES]:
+        monkeypatch.delenv(name, raising=False)
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HF_TOKEN_PATH", str(tmp_path_factory.getbasetemp() / "no-token"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path_factory.getbasetemp() / "no-token"))
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    """Both event loops, for every test marked `anyio`."""
+    return str(request.param)

@@ -1,0 +1,56 @@
+"""The public types, pinned: this file is checked by mypy and pyright, and never run."""
+
+from __future__ import annotations
+
+from typing import assert_type
+
+from pydantic import BaseModel
+
+from hfclient import Client, Stream, chat_completion
+from hfclient.types import ChatCompletion, ChatCompletionChunk, Meta, ParsedChatCompletion, ToolCall, Usage
+
+
+class City(BaseModel):
+    name: str
+
+
+async def whole_answers(client: Client) -> None:
+    reply = await client.chat("hi", model="m", temperature=0.5, provider=["groq", "together"], timeout=5)
+    assert_type(reply, ChatCompletion)
+    assert_type(reply.text, str)
+    assert_type(reply.reasoning, str | None)
+    assert_type(reply.tool_calls, tuple[ToolCall, ...])
+    assert_type(reply.usage, Usage | None)
+    assert_type(reply.meta, Meta)
+    assert_type(await client.chat_completion("hi", model="m"), ChatCompletion)
+    assert_type(await chat_completion(client, [{"role": "user", "content": "hi"}]), ChatCompletion)
+
+
+async def parsed_answers(client: Client) -> None:
+    reply = await client.chat.parse("hi", response_format=City)
+    assert_type(reply, ParsedChatCompletion[City])
+    assert_type(reply.parsed, City)
+    assert_type(reply.parsed.name, str)
+
+
+async def streams(client: Client) -> None:
+    stream = client.chat.stream("hi")
+    assert_type(stream, Stream[ChatCompletionChunk, ChatCompletion])
+    async for chunk in stream:
+        assert_type(chunk, ChatCompletionChunk)
+    async for text in stream.text():
+        assert_type(text, str)
+    assert_type(await stream.final(), ChatCompletion)
+    async with client.chat.stream("hi") as opened:
+        assert_type(opened, Stream[ChatCompletionChunk, ChatCompletion])
+
+
+async def like_openai(client: Client) -> None:
+    assert_type(await client.chat.completions.create(model="m", messages=[]), ChatCompletion)
+    stream = await client.chat.completions.create(model="m", messages=[], stream=True)
+    assert_type(stream, Stream[ChatCompletionChunk, ChatCompletion])
+
+
+def copies(client: Client) -> None:
+    assert_type(client.with_options(model="m"), Client)
+    assert_type(Client.endpoint("http://localhost:8080"), Client)
