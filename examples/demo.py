@@ -1,44 +1,40 @@
 """What hfclient does, in a few seconds: no token, no network, a scripted model answers on 127.0.0.1."""
 
 import asyncio
-import sys
+import textwrap
 
 from offline import pretend_hugging_face
 
-from hfclient import Client
-from hfclient.errors import TruncatedStreamError
+from hfclient import Client, errors
+
+
+def temperature(city: str) -> str:
+    """Give the temperature in a city."""
+    return f"21.5 °C in {city}"
 
 
 async def show(client: Client) -> None:
-    print("1. A streamed chat\n   you:   Why is the sky blue?\n   model: ", end="")
-    async with client.chat.stream("Why is the sky blue?") as stream:
-        async for text in stream.text():
-            print(text, end="", flush=True)
-    reply = await stream.final()
-    print(f"\n   Its meta: {reply.meta.provider} answered request {reply.meta.request_id} in {reply.meta.seconds:.1f} s.")
-
-    def temperature(city: str) -> str:
-        """The temperature in a city."""
-        return f"21.5 °C in {city}"
+    print("1. A streamed chat\n   you:   Why is the sky blue?", end="\n   model: ")
+    async for text in (stream := client.chat.stream("Why is the sky blue?")).text():
+        print(text, end="", flush=True)
+    print(f"\n   (from {stream.meta.provider}, request {stream.meta.request_id}, {stream.meta.seconds:.1f} s)")
 
     print("\n2. A Python function as a tool\n   you:   How warm is it in Paris?")
-    reply = await client.chat("How warm is it in Paris?", tools=[temperature])
-    for call in reply.tool_calls:
-        print(f"   model: please run {call.function.name}({call.function.arguments})")
-        print(f"   you:   {temperature(**call.function.parse())}")
+    for call in (await client.chat("How warm is it in Paris?", tools=[temperature])).tool_calls:
+        print(f"   model: please run {call.function.name}({call.function.arguments})", end="\n   you:   ")
+        print(temperature(**call.function.parse()))
 
     print('\n3. A provider fails, and the next one answers: provider=["groq", "together"]')
-    reply = await client.chat("Name a capital.", provider=["groq", "together"])
-    for attempt in reply.meta.attempts:
-        print(f"   {attempt.provider:8} {attempt.status}  {attempt.error or reply.text}")
+    for attempt in (await client.chat("Name a capital.", provider=["groq", "together"])).meta.attempts:
+        print(f"   {attempt.provider:8} {attempt.status}  {attempt.error or 'answered'}")
 
-    print("\n4. A stream breaks off, and that is an error, which keeps what had arrived")
+    print("\n4. A stream breaks off: an error that says what to do, and keeps what had arrived")
     try:
         await client.chat.stream("Tell me a story.").final()
-    except TruncatedStreamError as error:
-        print(f"   {type(error).__name__}: {str(error).replace(chr(10), chr(10) + '   ')}")
-        print(f"   error.partial.text: {error.partial.text!r}")
+    except errors.TruncatedStreamError as error:
+        print(textwrap.indent(f"{error}\nerror.partial.text: {error.partial.text!r}", "   "))
 
 
-with pretend_hugging_face(pause=0.05 if sys.stdout.isatty() else 0):
+with pretend_hugging_face():
     asyncio.run(show(Client(model="Qwen/Qwen3-32B")))
+print("\nNext: README.md, and the programs beside this one: python examples/offline.py examples/tools.py")

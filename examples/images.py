@@ -1,4 +1,4 @@
-"""Show a model two pictures, one from the disk and one from the web: python images.py photo.jpg"""
+"""Show a model two pictures, one from the disk (`python images.py photo.jpg`) and one from the web."""
 
 import asyncio
 import sys

@@ -18,7 +18,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.loopback import (  # noqa: E402  the tests' server, which lies beside this folder
+from tests.loopback import (  # the tests' server, which lies beside this folder
     Close,
     Handler,
     Loopback,
@@ -54,9 +54,9 @@ def service(*, busy: Collection[str] = ("groq",), pause: float = 0) -> Handler:
 
 
 @contextmanager
-def pretend_hugging_face(*, pause: float = 0) -> Iterator[None]:
+def pretend_hugging_face() -> Iterator[None]:
     """The service, and an environment in which every client in this process finds it."""
-    with Loopback(service(pause=pause)) as server:
+    with Loopback(service(pause=0.05 if sys.stdout.isatty() else 0)) as server:  # at the speed of a person's reading
         here = dict.fromkeys(("HF_ENDPOINT", "HFCLIENT_ROUTER"), server.url)
         os.environ |= {**here, "HF_TOKEN": "hf_fake_offline", "MY_SERVER": f"{server.url}/v1", "no_proxy": "127.0.0.1"}
         yield
@@ -66,7 +66,8 @@ def _chat(request: Received, busy: Collection[str], pause: float) -> list[Step]:
     asked: Body = request.json()
     provider = _provider(request.path, asked.get("model") or "")
     if provider in busy:
-        return json_answer({"error": {"message": "Too many requests at once.", "code": "rate_limited"}}, status=429)
+        busy_now = {"error": {"message": "Too many requests at once.", "code": "rate_limited"}}
+        return json_answer(busy_now, status=429, headers={"retry-after": "0"})
     headers = {"x-inference-provider": provider}
     message = _message(asked)
     if asked.get("stream"):
@@ -77,7 +78,7 @@ def _chat(request: Received, busy: Collection[str], pause: float) -> list[Step]:
 
 def _provider(path: str, model: str) -> str:
     suffix = model.rpartition(":")[2] if ":" in model else "auto"
-    named = path.split("/")[1] if path.count("/") > 3 else suffix
+    named = suffix if path.startswith("/v1/") else path.split("/")[1]
     return "cerebras" if named in POLICIES else named
 
 
@@ -88,11 +89,12 @@ def _message(asked: Body) -> Body:
     text = " ".join(part.get("text", "") for part in parts)
     media = [part["type"] for part in parts if part["type"] != "text"]
     wanted = asked.get("response_format") or {}
-    said = {"role": "assistant", "content": next((words for hint, words in SPOKEN if hint in text), "Hello to you too!")}
+    spoken = next((words for hint, words in SPOKEN if hint in text), "Hello to you too!")
+    said: Body = {"role": "assistant", "content": spoken}
     if last["role"] == "tool":
         said["content"] = f"The tool says: {text}"
     elif media:
-        said["content"] = f"I was sent {len(media)} of these: {', '.join(sorted({kind for kind in media}))}."
+        said["content"] = f"I was sent {len(media)} of these: {', '.join(sorted(set(media)))}."
     elif asked.get("tools"):
         said |= {"content": None, "tool_calls": [_tool_call(asked["tools"][0]["function"])]}
     elif schema := wanted.get("json_schema", wanted).get("schema"):
@@ -116,7 +118,7 @@ def _streamed(message: Body, headers: dict[str, str], pause: float) -> list[Step
     return sse_answer([*chunks, {**chunks[-1], "choices": [], "usage": USAGE}], headers=headers, pause=pause)
 
 
-def sample(schema: Body, name: str = "", root: Body | None = None) -> Any:  # noqa: ANN401  any JSON
+def sample(schema: Body, name: str = "", root: Body | None = None) -> object:
     """Something that fits a JSON schema."""
     root = root or schema
     if "$ref" in schema:
@@ -135,7 +137,7 @@ def sample(schema: Body, name: str = "", root: Body | None = None) -> Any:  # no
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
+    if not sys.argv[1:]:
         sys.exit(__doc__)
     with pretend_hugging_face():
         sys.argv = sys.argv[1:]

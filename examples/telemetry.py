@@ -1,4 +1,4 @@
-"""Print the span that OpenTelemetry is given for a call: pip install opentelemetry-sdk"""
+"""Print the span that OpenTelemetry is given for a call; it needs `pip install opentelemetry-sdk`."""
 
 import asyncio
 

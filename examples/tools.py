@@ -10,6 +10,7 @@ def temperature(city: str) -> float:
 
     Args:
         city: The city's name in English.
+
     """
     return {"Paris": 21.5, "Oslo": 12.0}.get(city, 15.0)
 

@@ -48,6 +48,8 @@ _KINDS: dict[int, type[StatusError]] = {
     503: ModelLoadingError,
 }
 
+_FIRST_ERROR = 400
+
 _UNSUPPORTED = re.compile(
     r"(?i)not supported by (?:any )?provider|\bmodel\b[^.]{0,150} (?:is not|isn't) supported\b|unsupported model"
     r"|not supported for now|does not support (?:the )?task"
@@ -67,7 +69,8 @@ def kind_of(said: Said) -> type[StatusError]:
         return NotSupportedError
     if said.status in _KINDS:
         return _KINDS[said.status]
-    return ServerError if said.status >= 500 else BadRequestError if said.status >= 400 else StatusError
+    by_hundreds: dict[int, type[StatusError]] = {4: BadRequestError, 5: ServerError}
+    return by_hundreds.get(min(said.status // 100, 5), StatusError)
 
 
 def _right_task(said: Said) -> str | None:
@@ -168,9 +171,9 @@ def _permission(said: Said) -> str:
 
 def _general(said: Said) -> str:
     whose = "the router" if said.provider == "auto" else said.provider
-    if said.status >= 500 or said.status in {408, 409, 424, 425}:
+    if kind_of(said) in {ServerError, StatusError} and said.status >= _FIRST_ERROR:
         return f"Try again, by hand or with retry=Retry(statuses={{{said.status}}}), or name another provider."
-    if said.status < 400:
+    if said.status < _FIRST_ERROR:
         return f"The address redirects to {said.location or 'another'}: check base_url."
     if _TOO_LONG.search(said.words):
         return "Shorten the input, or lower the number of tokens asked for."

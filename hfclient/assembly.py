@@ -47,8 +47,8 @@ class ChatAssembly:
         self._usage: Usage | None = None
 
     def add(self, chunk: ChatCompletionChunk) -> None:
-        if not self._head:
-            self._head = {"id": chunk.id, "created": chunk.created, "model": chunk.model}
+        if not self._head.get("id"):  # Azure's first chunk has neither id nor model
+            self._head |= {"id": chunk.id, "created": chunk.created, "model": chunk.model}
         if chunk.usage is not None:
             self._usage = chunk.usage
         if chunk.system_fingerprint:
@@ -85,13 +85,13 @@ def _add_choice(mine: _Choice, choice: ChunkChoice) -> None:
     if delta.tool_calls:
         for call in delta.tool_calls:
             _add_tool_call(mine, call)
-    if delta.model_extra or delta.reasoning_content or delta.refusal or delta.role:
+    if delta.role:
+        mine.role = delta.role
+    if delta.model_extra or delta.reasoning_content or delta.refusal:
         _add_the_rest(mine, delta)
 
 
 def _add_the_rest(mine: _Choice, delta: Delta) -> None:
-    if delta.role:
-        mine.role = delta.role
     if delta.refusal:
         mine.refusal.append(delta.refusal)
     if delta.reasoning:

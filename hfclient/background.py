@@ -13,6 +13,8 @@ from hfclient.errors import HFClientError
 
 _running: set[asyncio.Task[None]] = set()
 
+TOO_LATE = "The event loop had ended before its last stream was closed."
+
 logger = logging.getLogger("hfclient")
 
 
@@ -24,17 +26,24 @@ def run_soon(loop: EventLoopToken, work: Callable[[], Awaitable[None]]) -> None:
         if isinstance(native, asyncio.AbstractEventLoop):
             native.call_soon_threadsafe(_start_task, native, work)
         else:
-            import trio  # noqa: PLC0415  the loop is trio's, so it is loaded
-
-            native.run_sync_soon(trio.lowlevel.spawn_system_task, _quietly, work)
+            native.run_sync_soon(_start_system_task, work)
     except RuntimeError:
-        logger.debug("The event loop had ended before its last stream was closed.")
+        logger.debug(TOO_LATE)
 
 
 def _start_task(loop: asyncio.AbstractEventLoop, work: Callable[[], Awaitable[None]]) -> None:
     task = loop.create_task(_quietly(work))
     _running.add(task)
     task.add_done_callback(_running.discard)
+
+
+def _start_system_task(work: Callable[[], Awaitable[None]]) -> None:
+    import trio  # noqa: PLC0415  the loop is trio's, so it is loaded
+
+    try:
+        trio.lowlevel.spawn_system_task(_quietly, work)
+    except RuntimeError:  # it ends just now, and takes its connections with it
+        logger.debug(TOO_LATE)
 
 
 async def _quietly(work: Callable[[], Awaitable[None]]) -> None:

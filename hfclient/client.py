@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import Any, NoReturn, Self, cast
 
 import anyio.to_thread
+import httpx
 
 from hfclient import tasks
 from hfclient.call import ProviderChoice, Timeout, unknown_option
@@ -17,18 +18,15 @@ from hfclient.dispatch import Dispatcher, Side
 from hfclient.errors import InputError
 from hfclient.hub import Hub
 from hfclient.pools import MAX_CONNECTIONS
-from hfclient.redact import Redactor, Secret
+from hfclient.redact import Redactor, Secret, safe_url
 from hfclient.registry import Registry
 from hfclient.remote import Remote
 from hfclient.retry import Retry
 from hfclient.routing import Router
-from hfclient.settings import Semconv, Settings, TransportKind, one_of, saved_token
+from hfclient.settings import SEMCONVS, TRANSPORTS, Semconv, Settings, TransportKind, one_of, saved_token
 from hfclient.single_flight import SingleFlight
 from hfclient.tasks.chat import Chat
 from hfclient.transport import Transport
-
-if TYPE_CHECKING:
-    import httpx
 
 MAX_EVENT_BYTES = 32 * 2**20
 
@@ -46,7 +44,9 @@ class Login:
 
     async def token(self) -> Secret | None:
         if not self.read:
-            self.found = await self._flights.share("token", lambda: anyio.to_thread.run_sync(saved_token))
+            self.found = await self._flights.share(
+                "token", lambda: anyio.to_thread.run_sync(saved_token, abandon_on_cancel=True)
+            )
             self.read = True
         return self.found
 
@@ -108,10 +108,10 @@ class Client:
         defaults = Defaults().changed(
             {name: value for name, value in zip(DEFAULT_NAMES, given, strict=True) if value is not None}
         )
-        kind = one_of("transport", transport, ("httpx", "aiohttp")) if transport else settings.transport
+        kind = cast("TransportKind", one_of("transport", transport, TRANSPORTS)) if transport else settings.transport
         connection = Transport(
-            kind="aiohttp" if kind == "aiohttp" else "httpx",
-            http_client=http_client,
+            kind=kind,
+            http_client=_http_client(http_client),
             max_connections=_whole("max_connections", max_connections),
         )
         shared = Shared(
@@ -121,10 +121,10 @@ class Client:
             Registry(),
             Login(),
             {},
-            semconv or settings.semconv,
+            cast("Semconv", one_of("semconv", semconv, SEMCONVS)) if semconv else settings.semconv,
             _whole("max_event_bytes", max_event_bytes),
         )
-        self._become(defaults, _given_keys(token, defaults, keys or {}), shared)
+        self._become(defaults, _given_keys(token, defaults, {} if keys is None else keys), shared)
 
     @classmethod
     def endpoint(cls, url: str, token: str | None = None, **options: Any) -> Self:
@@ -153,6 +153,9 @@ class Client:
         return copy
 
     def _become(self, defaults: Defaults, keys: Keys, shared: Shared) -> None:
+        for name in keys.by_provider:
+            if shared.registry.find(name) is None:
+                raise unknown_option(name, shared.registry.names(), where="keys=")
         redact = Redactor(secret.reveal() for secret in keys.secrets())
         router = Router(shared.settings, keys, shared.registry, shared.hub, shared.login.token)
         remote = Remote(shared.transport, redact, shared.max_event_bytes)
@@ -200,14 +203,14 @@ class Client:
         shown = [f"provider={'+'.join(self._defaults.providers)!r}"]
         for name in ("model", "bill_to", "base_url", "timeout", "deadline", "retry"):
             if (value := getattr(self._defaults, name)) != getattr(default, name):
-                shown.append(f"{name}={Redactor()(str(value)) if name == 'base_url' else value!r}")
-        return f"Client({', '.join(shown)})"
+                shown.append(f"{name}={safe_url(value) if name == 'base_url' else value!r}")
+        return Redactor(secret.reveal() for secret in self._keys.secrets())(f"Client({', '.join(shown)})")
 
-    def __setattr__(self, name: str, value: object) -> NoReturn:
+    def __setattr__(self, name: str, value: object = None) -> NoReturn:
         msg = f"a Client is frozen; use with_options({name}=…)"
         raise AttributeError(msg)
 
-    __delattr__ = __setattr__  # type: ignore[assignment]
+    __delattr__ = __setattr__
 
     def __reduce__(self) -> NoReturn:
         msg = "a Client holds keys and connections, so it cannot be pickled; make one where it is needed"
@@ -220,6 +223,12 @@ def _given_keys(token: str | None, defaults: Defaults, keys: Mapping[str, str]) 
 
 def _only(defaults: Defaults) -> str | None:
     return defaults.providers[0] if len(defaults.providers) == 1 else None
+
+
+def _http_client(given: Any) -> httpx.AsyncClient | None:
+    if given is None or isinstance(given, httpx.AsyncClient):
+        return given
+    raise InputError(f"http_client must be an httpx.AsyncClient, not {type(given).__module__}.{type(given).__name__}.")
 
 
 def _whole(name: str, value: Any) -> int:

@@ -89,10 +89,13 @@ _BESIDE_AN_ERROR = {
 _SUCCESS = re.compile(r"(?i)ok\b|succe|complete|done|accept|queue|process|pending|cancel|ready|running|2\d\d\b")
 
 
+_SUCCESS_CODES = {0, *range(200, 400)}
+
+
 def _says_success(payload: JSONObject) -> bool:
     said = [payload.get(name) for name in ("status", "code", "statusCode", "status_code")]
     return payload.get("success") is True or any(
-        _SUCCESS.match(value) if isinstance(value, str) else type(value) is int and (value == 0 or 200 <= value < 400)
+        _SUCCESS.match(value) if isinstance(value, str) else type(value) is int and value in _SUCCESS_CODES
         for value in said
     )
 
@@ -256,7 +259,7 @@ def status_error(
         model=redact(model) if model else None,
         task=task,
         wait=_first(retry_after(headers), found.wait),
-        location=safe_url(headers.get("location", "")),
+        location=redact(safe_url(headers.get("location", ""))),
     )
     request_id = request_id_in(headers)
     return kind_of(said)(

@@ -6,8 +6,10 @@ redirect; whatever the URL, a key never leaves its own origins.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,8 +18,10 @@ from hfclient.redact import Secret
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 HUGGING_FACE_HOSTS = ("huggingface.co", "endpoints.huggingface.cloud")
+_HOST = re.compile(r"[\w.:-]+")
 
 
+@lru_cache(maxsize=256)
 def origin_of(url: str) -> str:
     """Scheme, host and port, always spelt the same way."""
     parts = urlsplit(url)
@@ -29,19 +33,21 @@ def origin_of(url: str) -> str:
     return f"{scheme}://{(parts.hostname or '').lower()}:{port}"
 
 
-def checked_base_url(url: str) -> str:
+def checked_base_url(url: str, name: str = "base_url") -> str:
     """A `base_url` that can be called and hides no password."""
+    url = url.strip()
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(url if url.isprintable() else "")
     except ValueError:
         parts = urlsplit("")
-    if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
+    # A host that others might read differently, `evil.com\\.huggingface.co` for one, could take a key astray.
+    if parts.scheme not in DEFAULT_PORTS or not _HOST.fullmatch(parts.hostname or ""):
         raise InputError(
-            "base_url must be a whole address.", advice='For example "http://localhost:8080/v1" or "https://host/v1".'
+            f"{name} must be a whole address.", advice='For example "http://localhost:8080/v1" or "https://host/v1".'
         )
     if parts.username or parts.password:
         raise InputError(
-            f"base_url holds a user name or password ({parts.hostname}).",
+            f"{name} holds a user name or password ({parts.hostname}).",
             advice="Pass the key as token=…, so that it can be kept out of logs and errors.",
         )
     origin_of(url)
@@ -89,8 +95,8 @@ class Keys:
         by_provider = _secrets(keys)
         if token is None:
             return cls(paired=paired, by_provider=by_provider)
-        secret = _secret(token, "token")
-        if token.startswith("hf_"):
+        secret = checked_key(token, "token")
+        if secret.reveal().startswith("hf_"):
             owner = "hugging-face"
         elif paired:
             owner = None
@@ -105,7 +111,8 @@ class Keys:
 
     def changed(self, options: Mapping[str, Any], *, provider: str | None, base_url: str | None) -> Keys:
         """The keys of a copy: a new token is bound anew, an old one stays with what it was given for."""
-        by_provider = {**self.by_provider, **_secrets(options.get("keys") or {})}
+        more = options.get("keys")
+        by_provider = {**self.by_provider, **_secrets({} if more is None else more)}
         if "token" not in options:
             return replace(self, by_provider=by_provider)
         return replace(
@@ -127,14 +134,16 @@ class Keys:
 def _secrets(keys: Mapping[str, str]) -> dict[str, Secret]:
     if not isinstance(keys, Mapping):
         raise InputError("keys must be a mapping of provider to key.", advice='For example keys={"groq": "gsk_…"}.')
-    return {name: _secret(key, f"keys[{name!r}]") for name, key in keys.items()}
+    return {name: checked_key(key, f"keys[{name!r}]") for name, key in keys.items()}
 
 
-def _secret(value: object, where: str) -> Secret:
+def checked_key(value: object, where: str) -> Secret:
+    """A key that can travel in a header; the error says where it was, never what."""
     if isinstance(value, Secret):
         return value
     if not isinstance(value, str) or not value.strip():
         raise InputError(f"{where} must be a key, not {type(value).__name__} or an empty text.")
-    if any(character.isspace() or not character.isprintable() for character in value.strip()):
-        raise InputError(f"{where} has white space or control characters inside.", advice="Was more than the key pasted?")
-    return Secret(value.strip())
+    key = value.strip()
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise InputError(f"{where} has characters that no key has.", advice="Was more than the key pasted?")
+    return Secret(key)

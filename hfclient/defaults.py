@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -26,7 +26,7 @@ class Defaults:
     timeout: Timeout = DEFAULT_TIMEOUT
     deadline: float | None = None
     retry: Retry = Retry()  # noqa: RUF009  frozen
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
 
     def call(
         self,
@@ -64,18 +64,21 @@ class Defaults:
             match name:
                 case "provider":
                     changes["providers"] = provider_names(value)
-                case "model" | "bill_to":
-                    changes[name] = checked_text(name, value)
+                case "model":
+                    changes["model"] = checked_text(name, value)
+                case "bill_to":
+                    changes["bill_to"] = checked_in_header(name, checked_text(name, value))
                 case "base_url":
-                    changes["base_url"] = value and checked_base_url(cast("str", checked_text(name, value)))
+                    text = checked_text(name, value)
+                    changes["base_url"] = text and checked_base_url(text)
                 case "timeout":
                     changes["timeout"] = Timeout.of(value)
                 case "deadline":
-                    changes["deadline"] = value and _checked_deadline(value)
+                    changes["deadline"] = None if value is None else _checked_deadline(value)
                 case "retry":
                     changes["retry"] = Retry.of(value)
                 case "headers" | "extra_headers":
-                    changes["headers"] = {**self.headers, **checked_texts(name, value or {})}
+                    changes["headers"] = {**self.headers, **checked_headers(name, {} if value is None else value)}
                 case _:
                     continue
         return replace(self, **changes) if changes else self
@@ -83,8 +86,10 @@ class Defaults:
 
 def provider_names(value: ProviderChoice | None) -> tuple[str, ...]:
     """One provider or several in order of preference, as names."""
-    names = (value,) if isinstance(value, str) else tuple(value or ("auto",))
-    if not all(isinstance(name, str) and name for name in cast("tuple[object, ...]", names)):
+    if value is None:
+        return ("auto",)
+    names = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, Sequence) else ()
+    if not names or not all(isinstance(name, str) and name for name in cast("tuple[object, ...]", names)):
         raise InputError(
             f"provider={value!r} is not a provider's name or a list of them.",
             advice='For example provider="groq", or provider=["groq", "together"] to try them in this order.',
@@ -105,13 +110,27 @@ def checked_text(name: str, value: Any) -> str | None:
 
 
 def checked_texts(name: str, value: Any) -> Mapping[str, str]:
-    """Header or query names and values, all of them texts that fit on one line."""
+    """Names and values, all of them texts that fit on one line."""
     if not isinstance(value, Mapping):
         raise InputError(f"{name} must be a mapping of texts, not {type(value).__name__}.")
     for key, text in cast("Mapping[object, object]", value).items():
         if not isinstance(key, str) or not isinstance(text, str) or not (key + text).isprintable():
             raise InputError(f"{name}[{key!r}] must be a text on one line.")  # never its value: it may be a key
     return cast("Mapping[str, str]", value)
+
+
+def checked_headers(name: str, value: Any) -> Mapping[str, str]:
+    """Headers by their names in lower case, so that one takes another's place however it is spelt."""
+    headers = checked_texts(name, value)
+    for key, text in headers.items():
+        checked_in_header(f"{name}[{key!r}]", key + text)
+    return {key.lower(): text for key, text in headers.items()}
+
+
+def checked_in_header(name: str, value: str | None) -> str | None:
+    if value and not (value.isascii() and value.isprintable()):
+        raise InputError(f"{name} has characters that cannot stand in a header.")
+    return value
 
 
 def _object(name: str, value: Any) -> Mapping[str, Any]:

@@ -86,9 +86,10 @@ class Dispatcher:
 
     def ended(self, trip: Trip, error: BaseException, partial: Any = None) -> BaseException:
         """What the caller gets to see: our errors know where they happened, and a deadline is one of ours."""
-        if isinstance(error, TimeoutError) and not isinstance(error, HFClientError):
+        deadline = trip.call.deadline
+        if isinstance(error, TimeoutError) and not isinstance(error, HFClientError) and deadline is not None:
             error = DeadlineError(
-                f"The call took longer than its deadline of {trip.call.deadline:g} s.",
+                f"The call took longer than its deadline of {deadline:g} s.",
                 advice="Raise deadline=…, or stream: then what had arrived by then is not lost.",
             )
         if isinstance(error, HFClientError):
@@ -100,8 +101,11 @@ class Dispatcher:
 
     async def _travelled(self, trip: Trip, do: Callable[[Side, Route], Awaitable[T]]) -> tuple[T, Route]:
         try:
-            with trip.observation.current(), anyio.fail_after(trip.call.deadline):
-                return await self._on_a_side(trip, do)
+            with trip.observation.current():
+                if trip.call.deadline is None:
+                    return await self._on_a_side(trip, do)
+                with anyio.fail_after(trip.call.deadline):
+                    return await self._on_a_side(trip, do)
         except BaseException as error:
             ours = self.ended(trip, error)
             if ours is error:

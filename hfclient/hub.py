@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard, cast
@@ -12,7 +13,7 @@ import anyio
 from hfclient import clock
 from hfclient.call import Timeout
 from hfclient.credentials import Key
-from hfclient.errors import HFClientError, HubError, NotFoundError, ResponseError, StatusError
+from hfclient.errors import AuthenticationError, HFClientError, HubError, NotFoundError, ResponseError, StatusError
 from hfclient.flow import Response, get
 from hfclient.redact import Secret
 from hfclient.single_flight import SingleFlight
@@ -39,7 +40,9 @@ def read_mapping(model_info: Any) -> tuple[Entry, ...]:
     match model_info:
         case {"inferenceProviderMapping": {**by_provider}}:
             rows: list[Any] = [
-                {"provider": name, **row} for name, row in cast("dict[str, Any]", by_provider).items() if _is_object(row)
+                {**row, "provider": name}
+                for name, row in cast("dict[str, Any]", by_provider).items()
+                if _is_object(row)
             ]
         case {"inferenceProviderMapping": [*rows]}:
             pass
@@ -68,7 +71,7 @@ class Hub:
     def __init__(self, transport: Transport, url: str) -> None:
         self._transport = transport
         self.url = url
-        self._kept: dict[tuple[str, Secret | None], tuple[float, tuple[Entry, ...]]] = {}
+        self._kept: dict[tuple[str, Secret | None], tuple[float, tuple[Entry, ...] | NotFoundError]] = {}
         self._flights: SingleFlight[tuple[Entry, ...]] = SingleFlight()
 
     async def providers_of(self, model: str, key: Key | None) -> tuple[Entry, ...]:
@@ -76,12 +79,24 @@ class Hub:
         what = (model, key.secret if key else None)
         kept = self._kept.get(what)
         if kept and kept[0] > clock.now():
-            return kept[1]
-        entries = await self._flights.share(what, lambda: self._ask(model, key))
-        self._kept[what] = (clock.now() + TIME_TO_LIVE, entries)
+            answer = kept[1]
+        else:
+            answer = await self._asked(what, key)
+        if isinstance(answer, NotFoundError):
+            raise copy.copy(answer)
+        return answer
+
+    async def _asked(self, what: tuple[str, Secret | None], key: Key | None) -> tuple[Entry, ...] | NotFoundError:
+        """The Hub's answer, kept; that it knows no such model is one too: a provider's own ids are asked for often."""
+        answer: tuple[Entry, ...] | NotFoundError
+        try:
+            answer = await self._flights.share(what, lambda: self._ask(what[0], key))
+        except NotFoundError as error:
+            answer = error.with_traceback(None)
+        self._kept[what] = (clock.now() + TIME_TO_LIVE, answer)
         while len(self._kept) > REMEMBERED:
             del self._kept[next(iter(self._kept))]
-        return entries
+        return answer
 
     async def _ask(self, model: str, key: Key | None) -> tuple[Entry, ...]:
         request = get(f"/api/models/{quote(model, safe='/')}", query={"expand[]": "inferenceProviderMapping"})
@@ -95,6 +110,8 @@ class Hub:
         except NotFoundError:
             raise
         except StatusError as error:
+            if isinstance(error, AuthenticationError) and (key is None or error.code == "RepoNotFound"):
+                raise _missing(error) from None
             # A bad token is the caller's to mend, and would fail again at the provider.
             if error.status in {401, 403}:
                 raise
@@ -107,3 +124,15 @@ class Hub:
             f"The Hub at {self.url} could not say who serves the model: {reason}",
             advice="Try again in a while, or use provider='auto' for chat, which needs no look-up.",
         )
+
+
+def _missing(error: StatusError) -> NotFoundError:
+    """The Hub answers 401 for a model that is not there, so as not to tell which private ones are."""
+    return NotFoundError(
+        error.message,
+        advice=error.advice,
+        status=error.status,
+        body=error.body,
+        code=error.code,
+        request_id=error.request_id,
+    )

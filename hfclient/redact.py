@@ -113,9 +113,7 @@ def _base64_cores(secret: bytes) -> Iterator[str]:
     for before in range(3):
         encoded = base64.b64encode(b"\0" * before + secret).decode()
         whole = (before + len(secret)) * 8 // 6  # characters that depend on nothing behind the secret
-        core = encoded[-(-before * 8 // 6) : whole]
-        if len(core) >= _SHORTEST_BY_VALUE:
-            yield core
+        yield encoded[-(-before * 8 // 6) : whole]
 
 
 def _in_any_case(pattern: str) -> str:
@@ -125,7 +123,7 @@ def _in_any_case(pattern: str) -> str:
 
 # Group by group: what stays, followed by what is masked.
 _NOT_IN_A_WORD = r"(?:(?<![A-Za-z].)|(?<=\\[nrt].))"
-_NOT_PROSE = r"(?![A-Za-z]?[a-z]{0,15}(?![\w~+/=-]|\.\w))"  # "a Bearer token", "Basic authentication"
+_NOT_PROSE = r"(?!(?-i:[A-Za-z]?[a-z]{0,15})(?![\w~+/=-]|\.\w))"  # "a Bearer token", "Basic authentication"
 _HAS_A_DIGIT = r"""(?=[^\s"'<>,;\\]{0,200}\d)"""  # bounded: looking to the end of the text each time adds up
 _NAMED = r"""(?:\\*["'])?\s*"""
 _QUOTED = r"""(?:"(?:[^"\\]|\\.)*|'(?:[^'\\]|\\.)*|\\+["'][^"'\\]*)"""
@@ -228,7 +226,7 @@ def shortened(text: str, limit: int) -> str:
 def _visible_text(page: str) -> str:
     title = re.search(r"(?is)<title[^>]{0,200}>([^<]*)", page)
     # An unclosed element runs to the end of the page: every pattern here stays linear.
-    shown = re.sub(r"(?is)<!--.*?(?:-->|\Z)|<(script|style|head)\b.*?(?:</\1\s*>|\Z)|<[^>]*(?:>|\Z)", " ", page)
+    shown = re.sub(r"(?is)<!--.*?(?:-->|\Z)|<(script|style|head|title)\b.*?(?:</\1\s*>|\Z)|<[^>]*(?:>|\Z)", " ", page)
     words = " ".join(html.unescape(shown).split())
     name = " ".join(html.unescape(title[1]).split()) if title else ""
     return words if words.startswith(name) else f"{name}: {words}" if words else name

@@ -35,13 +35,21 @@ class Registry:
     def brought(self) -> Mapping[str, Provider]:
         """What installed packages bring; a package that cannot be loaded is passed over with a warning."""
         if self._brought is None:
-            self._brought = {}
+            brought: dict[str, Provider] = {}
             for entry in entry_points(group=GROUP):
                 try:
-                    found = entry.load()
-                except (ImportError, AttributeError) as error:
+                    for provider in _providers_of(entry.load()):
+                        brought.setdefault(provider.name, provider)
+                except (ImportError, AttributeError, TypeError, ValueError) as error:
                     logger.warning("The provider package %r could not be loaded: %s", entry.value, error)
-                    continue
-                for provider in (found,) if isinstance(found, Provider) else found:
-                    self._brought.setdefault(provider.name, provider)
+            self._brought = brought
         return self._brought
+
+
+def _providers_of(found: Provider | Iterable[Provider]) -> tuple[Provider, ...]:
+    providers = (found,) if isinstance(found, Provider) else tuple(found)
+    for provider in providers:
+        if not isinstance(provider, Provider):
+            msg = f"it brings {type(provider).__name__}, which is no Provider"
+            raise TypeError(msg)
+    return providers

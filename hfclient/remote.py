@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 import anyio
@@ -44,7 +45,6 @@ class Remote:
         plan = await self._drive(route.task.stream(call, route), to, trip)
         exchange = await self._transport.open(plan.request, to)
         trip.answered(to.provider, exchange.status, to.public(exchange.headers), request_id_in(exchange.headers))
-        exchange.expect_silences_up_to(call.timeout.idle)
         chunks = RemoteChunks(exchange, plan, to, EventDecoder(self._max_event_bytes))
         try:
             await chunks.check()
@@ -160,7 +160,7 @@ class RemoteChunks:
         """Give the connection back. After [DONE] the end of the body is due at once; no server is waited for."""
         try:
             if self.done and not self._ended:
-                with anyio.move_on_after(DRAIN_SECONDS), translated(self._to):
+                with anyio.move_on_after(DRAIN_SECONDS), suppress(HFClientError), translated(self._to):
                     async for _ in self._body:
                         pass
                 self._ended = True
@@ -203,7 +203,7 @@ class RemoteChunks:
 def _json_or_none(text: bytes) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

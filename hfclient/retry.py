@@ -22,7 +22,8 @@ BeforePause = Callable[[HFClientError, float], None]
 
 _FIRST_PAUSE = 0.5
 _LONGEST_BACK_OFF = 8.0
-_PASSING = frozenset({408, 429})
+_ERRORS = range(400, 600)
+_PASSING = frozenset({408, 429, *range(500, 600)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def _checked_statuses(statuses: Collection[int]) -> frozenset[int]:
     except TypeError:
         raise InputError(f"Retry(statuses={statuses!r}) is not a set of numbers.", advice=advice) from None
     for status in kept:
-        if not _is_whole(status) or not 400 <= status <= 599:
+        if not _is_whole(status) or status not in _ERRORS:
             raise InputError(f"Retry(statuses=…) holds {status!r}, which is no error status.", advice=advice)
     return kept
 
@@ -148,7 +149,7 @@ def is_worth_another_try(error: BaseException, policy: Retry, *, repeatable: boo
         case ConnectionFailedError():
             return policy.connection_failures
         case StatusError(status=int(status)) if repeatable:
-            return status in _PASSING or status >= 500
+            return status in _PASSING
         case StatusError(status=int(status)):
             return status in policy.statuses
         case _:

@@ -86,6 +86,11 @@ class Router:
             return model, (suffix,)
         if call.providers == (suffix,):
             return model, call.providers
+        if call.providers == ("auto",):
+            raise InputError(
+                f"{suffix!r} ({call.model}) is a choice that the router makes for chat only.",
+                advice='Leave it away, or name providers in order: provider=["groq", "together"].',
+            )
         raise InputError(
             f"The model says {suffix!r} ({call.model}) and provider= says {', '.join(call.providers)}.",
             advice="Keep one of the two.",
@@ -119,7 +124,8 @@ class Router:
         provider = self._known(names[0]) if names else ENDPOINT
         task = _task_of(provider, call)
         key = await self._key_for_endpoint(base_url, provider)
-        return Route(provider, task, call.model, base_url, key, dict(provider.headers), custom=True)
+        billed = _billed(call) if is_hugging_face(base_url) else {}
+        return Route(provider, task, call.model, base_url, key, {**provider.headers, **billed}, custom=True)
 
     async def _key_for_endpoint(self, base_url: str, provider: Provider) -> Key | None:
         origin = origin_of(base_url)
@@ -172,7 +178,7 @@ class Router:
             entries = await self.hub.providers_of(model, await self._hugging_face_key())
         except (HubError, NotFoundError) as error:
             return await self._last_resort(call, model, error.message)
-        usable = self._usable(entries, call.task)
+        usable = self._usable(entries, call)
         if not usable:
             others = sorted({entry.task for entry in entries})
             if others and call.task not in others:
@@ -198,12 +204,12 @@ class Router:
         task = _task_of(provider, call)
         return [_route(call, provider, task, await self._address(provider), model, {})]
 
-    def _usable(self, entries: Sequence[Entry], task: str) -> list[tuple[Entry, Provider]]:
+    def _usable(self, entries: Sequence[Entry], call: Call) -> list[tuple[Entry, Provider]]:
         """Live ones for this task at providers we know, those in staging only if there is nothing else."""
         known = [
             (entry, provider)
             for entry in entries
-            if entry.task == task and (provider := self.registry.find(entry.provider)) and task in provider.tasks
+            if entry.task == call.task and (provider := self.registry.find(entry.provider)) and _serves(provider, call)
         ]
         live = [pair for pair in known if pair[0].status == "live"]
         return live or [pair for pair in known if pair[0].status == "staging"]
@@ -211,27 +217,33 @@ class Router:
     async def _address(self, provider: Provider) -> Address:
         """A key given for this provider leads straight to it, a Hugging Face token through the router."""
         if given := self.keys.of_provider(provider.name):
-            return _direct(provider, given)
+            return self._reached_with(given, provider)
         if provider.routed and (key := await self._hugging_face_key()):
-            return Address(f"{self.settings.router_url}/{provider.name}", key, routed=True)
+            return self._through_router(key, provider)
         if found := key_in_environment(provider.variables):
-            return _direct(provider, found)
-        variable = f" or set {provider.variables[0]}" if provider.variables else ""
-        advice = f'Pass Client(keys={{"{provider.name}": …}}){variable}.' if provider.variables else ""
-        raise MissingKeyError(
-            f"There is no key for {provider.name}.", advice=f"{advice} {TOKEN_ADVICE if provider.routed else ''}".strip()
-        )
+            return self._reached_with(found, provider)
+        advice = [f'Pass Client(keys={{"{provider.name}": …}}) or set {name}.' for name in provider.variables[:1]]
+        if provider.routed:
+            advice.append(TOKEN_ADVICE)
+        raise MissingKeyError(f"There is no key for {provider.name}.", advice=" ".join(advice))
 
     async def _hugging_face_key(self) -> Key | None:
         secret = self.keys.hugging_face or await self.login()
-        if secret is None:
-            return None
+        return self._hugging_faces(secret) if secret else None
+
+    def _hugging_faces(self, secret: Secret) -> Key:
         origins = frozenset({origin_of(self.settings.hub_url), origin_of(self.settings.router_url)})
         return Key(secret, origins, hugging_face=True)
 
+    def _reached_with(self, secret: Secret, provider: Provider) -> Address:
+        """A Hugging Face token does not go to a provider, although it was filed under the provider's name."""
+        if provider.routed and secret.reveal().startswith("hf_"):
+            return self._through_router(self._hugging_faces(secret), provider)
+        key = Key(secret, frozenset({origin_of(provider.url)}), scheme=provider.scheme)
+        return Address(provider.url, key, routed=False)
 
-def _direct(provider: Provider, secret: Secret) -> Address:
-    return Address(provider.url, Key(secret, frozenset({origin_of(provider.url)}), scheme=provider.scheme), routed=False)
+    def _through_router(self, key: Key, provider: Provider) -> Address:
+        return Address(f"{self.settings.router_url}/{provider.name}", key, routed=True)
 
 
 def _route(
@@ -245,9 +257,14 @@ def _billed(call: Call) -> dict[str, str]:
     return {"x-hf-bill-to": call.bill_to} if call.bill_to else {}
 
 
+def _serves(provider: Provider, call: Call) -> bool:
+    task = provider.tasks.get(call.task)
+    return task is not None and (task.stream is not None or not call.stream)
+
+
 def _task_of(provider: Provider, call: Call) -> Task:
     task = provider.tasks.get(call.task)
-    if task is None or (call.stream and task.stream is None):
+    if task is None or not _serves(provider, call):
         does = ", ".join(sorted(provider.tasks)) or "nothing that this version of hfclient can call"
         kind = f"{call.task} as a stream" if task else call.task
         raise NoProviderError(f"{provider.name} does not serve {kind}.", advice=f"It serves {does}.")

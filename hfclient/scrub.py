@@ -21,6 +21,9 @@ def clean(error: ErrorT, redact: Redactor) -> ErrorT:
         elif isinstance(value, BaseModel):
             setattr(error, name, _clean_model(value, redact))
     error.args = tuple(redact(value) if isinstance(value, str) else value for value in error.args)
+    if error.__suppress_context__:
+        # What `raise … from` hides from tracebacks is still there: a parser's error, say, that holds the whole body.
+        error.__context__ = error.__cause__
     return error
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from hfclient.credentials import checked_base_url
+from hfclient.credentials import checked_base_url, checked_key
 from hfclient.errors import InputError
 from hfclient.redact import Secret
 
@@ -17,6 +17,8 @@ ROUTER_URL = "https://router.huggingface.co"
 
 TransportKind = Literal["httpx", "aiohttp"]
 Semconv = Literal["2026-10", "1.41"]
+TRANSPORTS = ("httpx", "aiohttp")
+SEMCONVS = ("2026-10", "1.41")
 
 logger = logging.getLogger("hfclient")
 
@@ -35,13 +37,15 @@ class Settings:
         """`HF_ENDPOINT`, `HFCLIENT_ROUTER`, `HFCLIENT_TRANSPORT`, `HFCLIENT_SEMCONV` and `HFCLIENT_LOG`."""
         follow_log_variable(os.environ.get("HFCLIENT_LOG"))
         return cls(
-            hub_url=checked_base_url(os.environ.get("HF_ENDPOINT") or HUB_URL).rstrip("/"),
-            router_url=checked_base_url(os.environ.get("HFCLIENT_ROUTER") or ROUTER_URL).rstrip("/"),
-            transport=cast(
-                "TransportKind", one_of("HFCLIENT_TRANSPORT", os.environ.get("HFCLIENT_TRANSPORT"), ("httpx", "aiohttp"))
-            ),
-            semconv=cast("Semconv", one_of("HFCLIENT_SEMCONV", os.environ.get("HFCLIENT_SEMCONV"), ("2026-10", "1.41"))),
+            hub_url=checked_base_url(os.environ.get("HF_ENDPOINT") or HUB_URL, "HF_ENDPOINT").rstrip("/"),
+            router_url=checked_base_url(os.environ.get("HFCLIENT_ROUTER") or ROUTER_URL, "HFCLIENT_ROUTER").rstrip("/"),
+            transport=cast("TransportKind", _choice("HFCLIENT_TRANSPORT", TRANSPORTS)),
+            semconv=cast("Semconv", _choice("HFCLIENT_SEMCONV", SEMCONVS)),
         )
+
+
+def _choice(variable: str, choices: tuple[str, ...]) -> str:
+    return one_of(variable, os.environ.get(variable), choices)
 
 
 def one_of(name: str, value: str | None, choices: tuple[str, ...]) -> str:
@@ -55,15 +59,19 @@ def saved_token() -> Secret | None:
     """HF_TOKEN, or the login huggingface_hub keeps. May read files and ask the network: call it off the event loop."""
     from huggingface_hub import get_token  # noqa: PLC0415  costs an import only where no token was given
 
-    token = get_token()
-    return Secret(token) if token else None
+    try:
+        token = get_token()
+    except OSError as error:
+        logger.warning("The login kept on this machine could not be read: %s", error.strerror)
+        return None
+    return checked_key(token, "The saved login, or HF_TOKEN,") if token else None
 
 
 def key_in_environment(variables: Iterable[str]) -> Secret | None:
     """The first of these variables that holds something."""
     for name in variables:
         if value := os.environ.get(name, "").strip():
-            return Secret(value)
+            return checked_key(value, name)
     return None
 
 

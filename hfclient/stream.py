@@ -73,7 +73,7 @@ class Stream(Generic[ChunkT, FinalT]):
         self._assembly = assembly
         self._state: Literal["new", "open", "ended", "left", "failed"] = "new"
         self._ready: deque[ChunkT] = deque()
-        self._reading = anyio.Lock(fast_acquire=True)
+        self._reading = _Turns()
         self._readers = 0
         self._source: Chunks[ChunkT] | None = None
         self._loop: EventLoopToken | None = None
@@ -110,9 +110,8 @@ class Stream(Generic[ChunkT, FinalT]):
 
     async def aclose(self) -> None:
         """Leave the stream; its connection is free again, and a model on this machine stops."""
-        if self._state == "open":
+        if self._state == "open" and self._source is not None:
             self._leave()
-        if self._source is not None:
             await self._source.aclose()
 
     async def final(self) -> FinalT:
@@ -159,11 +158,7 @@ class Stream(Generic[ChunkT, FinalT]):
                 case "failed":
                     raise cast("HFClientError", self._error)
                 case "left":
-                    raise StreamClosedError(
-                        "The stream was left before its end.",
-                        partial=self._assembly.result(),
-                        advice="Read it to its end, or use what had arrived: error.partial.",
-                    )
+                    raise self._closed()
                 case _ if self._ready:
                     return True
                 case _:
@@ -176,6 +171,8 @@ class Stream(Generic[ChunkT, FinalT]):
             if not batch:
                 self._end(source, trip)
         except ConnectionLostError as error:
+            if self._state == "left":  # by another task, while this one waited
+                raise self._closed() from None
             if not self._assembly.whole():
                 raise await self._failed(self._truncated(error.message), source, trip) from error
             self._end(source, trip)  # all of the answer was here; only the farewell was lost
@@ -220,6 +217,13 @@ class Stream(Generic[ChunkT, FinalT]):
             await source.aclose()
         return ours
 
+    def _closed(self) -> StreamClosedError:
+        return StreamClosedError(
+            "The stream was left before its end.",
+            partial=self._assembly.result(),
+            advice="Read it to its end, or use what had arrived: error.partial.",
+        )
+
     def _truncated(self, how: str) -> TruncatedStreamError:
         return TruncatedStreamError(
             f"The stream was cut off: {how} before a finish reason or [DONE] came.",
@@ -242,6 +246,23 @@ class Stream(Generic[ChunkT, FinalT]):
         self._leave()
         if self._source is not None and self._loop is not None:
             run_soon(self._loop, self._source.aclose)
+
+
+class _Turns:
+    """One task reads at a time. Where no other does, this does not wait, so that a cancellation comes in the reading
+    itself, which then leaves the stream."""
+
+    def __init__(self) -> None:
+        self._lock = anyio.Lock()
+
+    async def __aenter__(self) -> None:
+        try:
+            self._lock.acquire_nowait()
+        except anyio.WouldBlock:
+            await self._lock.acquire()
+
+    async def __aexit__(self, *_: object) -> None:
+        self._lock.release()
 
 
 class _Reader(Generic[ChunkT]):

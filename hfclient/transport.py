@@ -8,8 +8,9 @@ import platform
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import parse_qsl, urlsplit
 
 import anyio
 import anyio.to_thread
@@ -18,27 +19,27 @@ import httpx
 from hfclient import clock
 from hfclient.call import Timeout
 from hfclient.complaints import status_error
+from hfclient.connections import Carriers, Proxies
 from hfclient.credentials import Key, origin_of
 from hfclient.errors import (
     ConnectionFailedError,
     ConnectionLostError,
     HFClientError,
     InputError,
-    MissingExtraError,
     ResponseError,
     StatusError,
     TimedOutError,
 )
 from hfclient.flow import Load, Request, Response, download
 from hfclient.media import Loaded, Media
-from hfclient.pools import KEEP_ALIVE_SECONDS, POOL_SIZE, Lease, Pools
+from hfclient.pools import Lease, Pools
 from hfclient.redact import Redactor, safe_headers, safe_url
 from hfclient.retry import Retry, persist
 from hfclient.scrub import clean, scrub_cause
+from hfclient.single_flight import SingleFlight
 from hfclient.version import __version__
 
 if TYPE_CHECKING:
-    import ssl
     from hfclient.settings import TransportKind
 
 MAX_REDIRECTS = 5
@@ -79,51 +80,43 @@ class Destination:
 
     def redactor(self) -> Redactor:
         """One that knows every secret that may have travelled with a request to here."""
+        return self.redact.adding(*self._secrets())
+
+    def _secrets(self) -> list[str]:
         secrets = [value for name, value in self.headers.items() if safe_headers({name: value})[name] != value]
         if self.key:
             secrets.append(self.key.secret.reveal())
-        secrets += [value for _, value in httpx.URL(self.base_url).params.multi_items()]
-        return self.redact.adding(*secrets, *self.query.values())
-
+        secrets += [value for _, value in parse_qsl(urlsplit(self.base_url).query)]
+        return [*secrets, *self.query.values()]
 
     def public(self, headers: Mapping[str, str]) -> Mapping[str, str]:
         """An answer's headers as they may be shown: without cookies, and without a key that was sent back to us."""
         shown = safe_headers(headers)
-        if self.key and any(self.key.secret.reveal() in value for value in shown.values()):
+        secrets = self._secrets()
+        if any(secret in value for secret in secrets if secret for value in shown.values()):
             redact = self.redactor()
             return {name: redact(value) for name, value in shown.items()}
         return shown
 
 
-class QuietURL(httpx.URL):
-    """httpx logs each request's address in full; in a query there may be a key."""
-
-    def __str__(self) -> str:
-        return safe_url(super().__str__())
-
-    __repr__ = __str__
-
-
 class Exchange:
     """An answer whose body has not been read; `aclose` gives its connection back, or closes it if there is more."""
 
-    def __init__(self, response: httpx.Response, lease: Lease, timeouts: dict[str, float | None]) -> None:
+    def __init__(self, response: httpx.Response, lease: Lease) -> None:
         self._response = response
         self._lease = lease
-        self._timeouts = timeouts
         self.status = response.status_code
         self.headers: dict[str, str] = {
             name.decode("ascii", "replace").lower(): value.decode("utf-8", "replace")
             for name, value in response.headers.raw
         }
 
-    def expect_silences_up_to(self, seconds: float) -> None:
-        self._timeouts["read"] = _seconds(seconds)
-
     @cached_property
     def body(self) -> AsyncIterator[bytes]:
-        """The body as it arrives; decoding costs something, so only where there is something to decode."""
-        return self._response.aiter_bytes() if "content-encoding" in self.headers else self._response.aiter_raw()
+        """The body as it arrives, decoded where it is encoded."""
+        if "content-encoding" in self.headers:
+            return self._response.aiter_bytes()
+        return aiter(cast("httpx.AsyncByteStream", self._response.stream))
 
     async def read(self, limit: int) -> bytes:
         """The whole body; more than `limit` bytes of it are an error."""
@@ -137,12 +130,13 @@ class Exchange:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def read_beginning(self, limit: int) -> bytes:
-        """As much of the body as fits the limit: enough of an error page, however long it is."""
+        """As much of the body as comes and fits the limit: of an error page, whatever there is will do."""
         content = bytearray()
-        async for part in self.body:
-            content += part
-            if len(content) >= limit:
-                break
+        with suppress(httpx.HTTPError):
+            async for part in self.body:
+                content += part
+                if len(content) >= limit:
+                    break
         return bytes(content[:limit])
 
     async def aclose(self) -> None:
@@ -155,8 +149,8 @@ class Exchange:
 
     async def _unwind(self) -> None:
         """Let httpx's nested generators run into the closed connection: merely dropped, each would want a task of its
-        own to finish in, and trio warns of it."""
-        if "body" in vars(self):
+        own to finish in, and trio warns of it. Where another task waits in them, it does so itself."""
+        if "body" in vars(self) and not getattr(self.body, "ag_running", False):
             with suppress(httpx.HTTPError, httpx.StreamError):
                 async for _ in self.body:
                     pass
@@ -168,16 +162,9 @@ class Transport:
     def __init__(
         self, *, kind: TransportKind = "httpx", http_client: httpx.AsyncClient | None = None, max_connections: int
     ) -> None:
-        self._kind = kind
-        self._given = http_client
-        self._tls: ssl.SSLContext | None = None
-        shared = http_client is not None or kind == "aiohttp"
-        self._pools = Pools(
-            self._make_client,
-            pool_size=None if shared else POOL_SIZE,
-            max_connections=max_connections,
-            owned=http_client is None,
-        )
+        self._preparing: SingleFlight[None] = SingleFlight()
+        self._carriers = Carriers(kind, http_client, Proxies.from_environment())
+        self._pools = Pools(self._carriers.make, max_connections=max_connections)
 
     async def send(self, request: Request, to: Destination) -> Response:
         """The whole answer to a request, retried as `to` allows; anything but a success is an error."""
@@ -192,7 +179,7 @@ class Transport:
     async def open(self, request: Request, to: Destination) -> Exchange:
         """The answer to a request, its body still to come. Retried like `send`, up to here and no further."""
         return await persist(
-            lambda: self._open_once(request, to),
+            lambda: self._open_once(request, to, to.timeout.idle),
             to.retry,
             repeatable=request.repeatable,
             patience=to.patience,
@@ -219,7 +206,7 @@ class Transport:
         await self._pools.close()
 
     async def _send_once(self, request: Request, to: Destination) -> Response:
-        exchange = await self._open_once(request, to)
+        exchange = await self._open_once(request, to, to.timeout.read)
         try:
             with translated(to):
                 content = await exchange.read(REPLY_LIMIT)
@@ -227,10 +214,10 @@ class Transport:
             await exchange.aclose()
         return Response(exchange.status, exchange.headers, content)
 
-    async def _open_once(self, request: Request, to: Destination) -> Exchange:
+    async def _open_once(self, request: Request, to: Destination, silence: float) -> Exchange:
         url = to.url(request)
         for _ in range(MAX_REDIRECTS + 1):
-            exchange = await self._exchange(request, to, url)
+            exchange = await self._exchange(request, to, url, silence)
             if exchange.status < 300:
                 return exchange
             if 300 <= exchange.status < 400:
@@ -256,70 +243,64 @@ class Transport:
             redact=to.redactor(),
         )
 
-    async def _exchange(self, request: Request, to: Destination, url: str) -> Exchange:
-        """One request on the wire. Credentials are attached here, and only where they belong."""
-        timeouts = _timeouts(to.timeout)
-        with translated(to):
-            outgoing = await self._built(request, to, url, timeouts)
-        lease = await self._lease(to)
+    async def _exchange(self, request: Request, to: Destination, url: str, silence: float) -> Exchange:
+        """One request on the wire; `silence` is how long the body may pause."""
+        lease = await self._lease(to, url)
         started = clock.now()
         try:
             with translated(to):
-                response = await lease.client.send(outgoing, stream=True, auth=None, follow_redirects=False)
+                response = await lease.carrier.send(await self._outgoing(request, to, url, silence))
         except BaseException:
             lease.release()
             raise
         if logger.isEnabledFor(logging.DEBUG):
             seconds = clock.now() - started
             logger.debug("%s %s → %d in %.2f s", request.method, safe_url(url), response.status_code, seconds)
-        return Exchange(response, lease, timeouts)
+        return Exchange(response, lease)
 
-    async def _built(
-        self, request: Request, to: Destination, url: str, timeouts: dict[str, float | None]
-    ) -> httpx.Request:
+    async def _outgoing(self, request: Request, to: Destination, url: str, silence: float) -> httpx.Request:
+        """The request in httpx's terms. Credentials are attached here, and only where they belong."""
         headers = {"user-agent": USER_AGENT, "accept": "*/*", "accept-encoding": "gzip, deflate", **request.headers}
-        address = httpx.URL(url)
+        query = request.query
         if request.url is None and origin_of(url) == origin_of(to.base_url):
-            headers |= {name.lower(): value for name, value in to.headers.items()}
+            headers |= to.headers
             if to.key and "authorization" not in headers and to.key.covers(url):
                 headers |= to.key.header()
-            query = {**request.query, **to.query}
-        else:
-            query = dict(request.query)
-        address = address.copy_merge_params(query) if query else address
-        body = await _body_of(request, headers)
-        outgoing = httpx.Request(request.method, address, headers=headers, extensions={"timeout": timeouts}, **body)
-        if address.query:
-            outgoing.url = QuietURL(address)
-        return outgoing
+            query = {**query, **to.query}
+        address = _parsed(url)
+        return httpx.Request(
+            request.method,
+            address.copy_merge_params(query) if query else address,
+            headers=headers,
+            extensions={"timeout": _timeouts(to.timeout), "silence": _seconds(silence)},
+            **await _body_of(request, headers),
+        )
 
-    async def _lease(self, to: Destination) -> Lease:
-        if self._tls is None and self._given is None and self._kind == "httpx":
-            # Reading the certificates takes tens of milliseconds, too long to hold up an event loop.
-            self._tls = await anyio.to_thread.run_sync(httpx.create_ssl_context)
+    async def _lease(self, to: Destination, url: str) -> Lease:
+        if not self._carriers.ready:
+            await self._preparing.share("certificates", self._prepare)
         try:
-            return await self._pools.lease(to.timeout.pool)
+            return await self._pools.lease(self._carriers.key(origin_of(url)), to.timeout.pool)
         except TimeoutError:
             raise TimedOutError(
                 f"No connection became free within {to.timeout.pool:g} s.",
                 advice="Raise max_connections, or make fewer calls at once.",
             ) from None
 
-    def _make_client(self) -> httpx.AsyncClient:
-        if self._given is not None:
-            return self._given
-        if self._kind == "aiohttp":
-            return _aiohttp_client()
-        assert self._tls is not None
-        limits = httpx.Limits(
-            max_connections=None, max_keepalive_connections=POOL_SIZE, keepalive_expiry=KEEP_ALIVE_SECONDS
-        )
-        return httpx.AsyncClient(verify=self._tls, limits=limits, timeout=None)  # noqa: S113  each request has its own
+    async def _prepare(self) -> None:
+        """In a thread: reading the certificates takes tens of milliseconds, too long to hold up an event loop."""
+        try:
+            await anyio.to_thread.run_sync(self._carriers.prepare)
+        except OSError as error:
+            raise InputError(
+                f"The certificates cannot be read: {error}.", advice="Are SSL_CERT_FILE and SSL_CERT_DIR set rightly?"
+            ) from error
 
 
 @contextmanager
 def translated(to: Destination) -> Generator[None]:
     """Every failure of httpx becomes one of ours, without the request it holds, and every error is free of keys."""
+    unwritable: str | None = None
     try:
         yield
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict) as error:
@@ -327,9 +308,13 @@ def translated(to: Destination) -> Generator[None]:
         ours = clean(as_ours(error, to), redact)
         scrub_cause(error, redact)
         raise ours from error
+    except UnicodeError as error:
+        unwritable = str(error)
     except HFClientError as error:
         clean(error, to.redactor())
         raise
+    if unwritable is not None:  # raised out here, because a UnicodeError holds the whole value, which may be a key
+        raise InputError(f"The request cannot be sent: {unwritable}", advice="Headers and host names take ASCII only.")
 
 
 def as_ours(error: Exception, to: Destination) -> HFClientError:
@@ -426,6 +411,11 @@ def _plain(value: Any) -> Any:
     raise TypeError(msg)
 
 
+@lru_cache(maxsize=256)
+def _parsed(url: str) -> httpx.URL:
+    return httpx.URL(url)
+
+
 def _timeouts(timeout: Timeout) -> dict[str, float | None]:
     return {
         "connect": _seconds(timeout.connect),
@@ -437,14 +427,3 @@ def _timeouts(timeout: Timeout) -> dict[str, float | None]:
 
 def _seconds(value: float) -> float | None:
     return None if value == float("inf") else value
-
-
-def _aiohttp_client() -> httpx.AsyncClient:
-    try:
-        import httpx_aiohttp  # noqa: PLC0415  an extra
-    except ImportError:
-        raise MissingExtraError(
-            'transport="aiohttp" needs a package that is not installed.', advice='pip install "hfclient[aiohttp]"'
-        ) from None
-    limits = httpx.Limits(max_connections=None, keepalive_expiry=KEEP_ALIVE_SECONDS)
-    return httpx_aiohttp.HttpxAiohttpClient(limits=limits, timeout=None)  # noqa: S113  each request has its own

@@ -21,7 +21,7 @@ class Trip:
 
     call: Call
     observation: Observation
-    started: float = field(default_factory=clock.now)
+    started: float = field(default_factory=lambda: clock.now())  # noqa: PLW0108  looked up anew: a test may replace it
     provider: str | None = None
     attempts: list[Attempt] = field(default_factory=list[Attempt])
     status: int | None = None

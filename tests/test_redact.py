@@ -43,9 +43,9 @@ def test_a_secret_is_a_frozen_value() -> None:
     assert Secret(KEY).reveal() == KEY
     assert (bool(Secret(KEY)), bool(Secret(""))) == (True, False)
     with pytest.raises(AttributeError):
-        Secret(KEY)._value = "other"  # noqa: SLF001
+        Secret(KEY)._value = "other"
     with pytest.raises(AttributeError):
-        del Secret(KEY)._value  # noqa: SLF001
+        del Secret(KEY)._value
 
 
 EMBEDDINGS: dict[str, Callable[[str, str, str], str]] = {
@@ -76,11 +76,11 @@ def test_a_known_secret_never_survives(
 @given(key=st.text("abcdefXYZ0123456789_-/+=", min_size=12, max_size=40), user=st.binary(max_size=9))
 def test_a_known_secret_never_survives_in_base64(key: str, user: bytes) -> None:
     """A secret within base64, as in Basic authentication, cannot be decoded from what is shown."""
-    for encode in (base64.b64encode, base64.urlsafe_b64encode):
-        encoded = encode(user + key.encode() + b":tail").decode()
-        assert encoded[len(encoded) // 2 - 2 : len(encoded) // 2 + 2] not in Redactor([key])(encoded) or MASK in Redactor(
-            [key]
-        )(encoded)
+    for encode, decode in ((base64.b64encode, base64.b64decode), (base64.urlsafe_b64encode, base64.urlsafe_b64decode)):
+        shown = Redactor([key])(encode(user + key.encode() + b":tail").decode())
+        assert MASK in shown
+        for fragment in shown.split(MASK):
+            assert key[2:-2].encode() not in decode(fragment[: len(fragment) // 4 * 4])
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,9 @@ def test_a_redactor_does_not_show_or_leave() -> None:
         pickle.dumps(Redactor([KEY]))
 
 
-@pytest.mark.parametrize("piece", ["clean words of a long page, ", "QUJD", "eyJ", "key:a", 'key="\\', "bearer a", "sk-"])
+@pytest.mark.parametrize(
+    "piece", ["clean words of a long page, ", "QUJD", "eyJ", "key:a", 'key="\\', "bearer a", "sk-"]
+)
 def test_long_text_is_no_trouble(piece: str) -> None:
     """A megabyte, even of things that almost look like keys, is read once over, and keys in it are still found."""
     text = piece * (1_000_000 // len(piece))
@@ -208,7 +210,7 @@ def test_headers_show_without_their_secrets() -> None:
 
 
 PAGE = b"""<!DOCTYPE html><html><head><title>502 Bad Gateway</title><style>h1{color:red}</style></head>
-<body><!-- <p>hidden</p> --><center><h1>502 Bad Gateway</h1></center><script>var x="<p>";</script>nginx &amp; co</body>"""
+<body><!-- <p>hidden</p> --><center><h1>502 Bad Gateway</h1></center><script>x="<p>";</script>nginx &amp; co</body>"""
 
 
 @pytest.mark.parametrize(

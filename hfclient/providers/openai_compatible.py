@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar, cast
 from urllib.parse import quote
 
 from pydantic import ValidationError
 
 from hfclient.call import Call
 from hfclient.complaints import complaint_in, error_in_success
-from hfclient.errors import ResponseError, StreamFailedError
-from hfclient.flow import Flow, Response, StreamPlan, post
+from hfclient.errors import InputError, ResponseError, StreamFailedError
+from hfclient.flow import JSON, Flow, Response, StreamPlan, post
 from hfclient.messages import attach
 from hfclient.provider import Task
 from hfclient.route import Route
 from hfclient.sse import Event
+from hfclient.types.base import Wire
 from hfclient.types.chat import ChatCompletion, ChatCompletionChunk
+
+WireT = TypeVar("WireT", bound=Wire)
 
 Body = dict[str, Any]
 Change = Callable[[Body], Body]
@@ -94,7 +97,10 @@ def read_completion(reply: Response) -> ChatCompletion:
     try:
         completion = ChatCompletion.model_validate_json(reply.content)
     except ValidationError as error:
-        raise _unusable(reply, _first_fault(error)) from None
+        forgiven = _without_nulls(ChatCompletion, _json_or_none(reply.content))
+        if forgiven is None:
+            raise _unusable(reply, _first_fault(error)) from None
+        completion = forgiven
     if (completion.model_extra or {}).get("error"):
         raise _unusable(reply, "it holds an error")
     if not completion.choices:
@@ -118,25 +124,44 @@ def read_chunk(event: Event) -> ChatCompletionChunk | None:
 def _odd_chunk(event: Event, fault: str) -> ChatCompletionChunk:
     """An error in any of its shapes, or the bare usage that a few servers send last."""
     text = event.data.decode("utf-8", "replace")
-    try:
-        payload = json.loads(text)
-    except ValueError:
-        payload = None
+    payload = _json_or_none(event.data)
     complaint = complaint_in(payload) if event.event == "error" else error_in_success(payload)
     if complaint:
         raise StreamFailedError(f"The stream broke off: {complaint.message}", code=complaint.code, body=text)
     if event.event == "error":
         raise StreamFailedError(f"The stream broke off: {text[:500] or 'no reason given'}", body=text)
     if isinstance(payload, dict) and "usage" in payload:
-        return ChatCompletionChunk.model_validate({**cast("Body", payload), "choices": ()})
+        payload = {"choices": (), **_pruned(payload)}
+    if chunk := _without_nulls(ChatCompletionChunk, payload):
+        return chunk
     raise StreamFailedError(f"The stream holds something that is not a piece of a chat: {fault}.", body=text)
 
 
-def _unusable(reply: Response, fault: str) -> ResponseError:
+def _without_nulls(kind: type[WireT], payload: JSON) -> WireT | None:
+    """What is meant by a server that writes null where a value belongs and means that there is none."""
     try:
-        complaint = error_in_success(json.loads(reply.content))
-    except ValueError:
-        complaint = None
+        return kind.model_validate(_pruned(payload))
+    except ValidationError:
+        return None
+
+
+def _pruned(value: JSON) -> JSON:
+    if isinstance(value, dict):
+        return {name: _pruned(inner) for name, inner in cast("Body", value).items() if inner is not None}
+    if isinstance(value, list):
+        return [_pruned(item) for item in cast("Iterable[JSON]", value)]
+    return value
+
+
+def _json_or_none(content: bytes) -> JSON:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _unusable(reply: Response, fault: str) -> ResponseError:
+    complaint = error_in_success(_json_or_none(reply.content))
     said = f"an error with a success status: {complaint.message}" if complaint else f"no chat completion: {fault}"
     return ResponseError(
         f"The answer is {said}.".replace("..", "."),
@@ -153,4 +178,6 @@ def _first_fault(error: ValidationError) -> str:
 
 
 def _filled(path: str, route: Route) -> str:
+    if "{model_id}" in path and ".." in (route.model_id or "").split("/"):
+        raise InputError(f"The model's name leads elsewhere: {route.model_id!r}.", advice='It reads "org/name".')
     return path.replace("{model_id}", quote(route.model_id or "", safe="/"))

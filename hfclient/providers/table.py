@@ -49,6 +49,7 @@ PROVIDERS: tuple[Provider, ...] = (
         {CHAT: chat("/v1/chat/completions", renamed(seed="random_seed"), without("stream_options"))},
         ("MISTRAL_API_KEY",),
         routed=False,
+        mapped=False,
     ),
     Provider("nebius", "https://api.tokenfactory.nebius.com", {CHAT: chat()}, ("NEBIUS_API_KEY",), routed=False),
     Provider(
@@ -63,6 +64,7 @@ PROVIDERS: tuple[Provider, ...] = (
         {CHAT: chat("/v1/chat/completions", without_prefix("openai/"))},  # api.openai.com knows no openai/… ids
         ("OPENAI_API_KEY",),
         routed=False,
+        mapped=False,
     ),
     Provider(
         "ovhcloud",

@@ -11,8 +11,8 @@ from typing_extensions import TypedDict, Unpack
 from hfclient.assembly import ChatAssembly
 from hfclient.call import Call, Options, unknown_option
 from hfclient.defaults import OPTION_NAMES
-from hfclient.errors import InputError
-from hfclient.functions import as_tool
+from hfclient.errors import InputError, ResponseError
+from hfclient.functions import as_tool, is_model
 from hfclient.messages import normalise
 from hfclient.stream import Stream
 from hfclient.structured import as_response_format, parse_completion
@@ -40,7 +40,7 @@ class ChatSettings(TypedDict, total=False):
     frequency_penalty: float | None
     function_call: str | Mapping[str, Any] | None
     functions: Sequence[Mapping[str, Any]] | None
-    logit_bias: Mapping[str, float] | Sequence[float] | None
+    logit_bias: Mapping[str | int, float] | Sequence[float] | None
     logprobs: bool | None
     max_completion_tokens: int | None
     max_tokens: int | None
@@ -133,8 +133,16 @@ async def chat_parse(
     >>> reply = await client.chat.parse("The capital of France?", response_format=City)
     >>> reply.parsed.name
     """
-    completion = await client.dispatcher.run(_call(client, messages, model, response_format, options))
-    return parse_completion(response_format, completion)
+    if not is_model(response_format):
+        raise InputError("chat.parse needs a pydantic model class as response_format.", advice="For a dict: chat(…).")
+    completion: ChatCompletion = await client.dispatcher.run(_call(client, messages, model, response_format, options))
+    try:
+        return parse_completion(response_format, completion)
+    except ResponseError as error:
+        meta = completion.meta
+        error.provider, error.model, error.task = meta.provider, meta.model, TASK
+        error.status, error.request_id, error.attempts = meta.status, meta.request_id, meta.attempts
+        raise
 
 
 class Chat:

@@ -27,7 +27,8 @@ def with_meta(result: T, meta: Meta) -> T:
 class Wire(BaseModel):
     """A value off the wire: frozen, strict about its shape, and keeping the fields it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
+    # Some servers number their tool calls, or call a model by a number.
+    model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=(), coerce_numbers_to_str=True)
 
 
 class Result(Wire):

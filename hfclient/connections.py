@@ -1,0 +1,200 @@
+"""What carries a request: transports of our own, aiohttp's, or a client that was given."""
+
+from __future__ import annotations
+
+import urllib.request
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, cast
+from urllib.parse import urlsplit
+
+import anyio
+import httpx
+from sniffio import current_async_library
+
+from hfclient.errors import InputError, MissingExtraError
+from hfclient.redact import safe_url
+
+if TYPE_CHECKING:
+    import ssl
+
+    from hfclient.settings import TransportKind
+
+KEEP_ALIVE_SECONDS = 30.0
+
+
+class Carrier(Protocol):
+    """Sends requests and gives responses whose bodies are still to come; `shared` ones send many at a time."""
+
+    @property
+    def shared(self) -> bool: ...
+
+    async def send(self, request: httpx.Request) -> httpx.Response: ...
+
+    async def aclose(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Proxies:
+    """The proxies that the environment names, by scheme, and the hosts it exempts."""
+
+    by_scheme: Mapping[str, str]
+
+    @classmethod
+    def from_environment(cls) -> Proxies:
+        return cls(urllib.request.getproxies())
+
+    def proxy_for(self, url: str) -> str | None:
+        if not self.by_scheme:
+            return None
+        parts = urlsplit(url)
+        proxy = self.by_scheme.get(parts.scheme) or self.by_scheme.get("all")
+        if proxy is None or urllib.request.proxy_bypass(parts.hostname or ""):
+            return None
+        return proxy if "://" in proxy else f"http://{proxy}"
+
+
+class HttpxConnection:
+    """One connection of httpx's. Its transport is used as it is: httpx's client on top of it would add redirects,
+    cookies and authentication, which are not wanted here, a tenth to the cost of a call, and addresses to the log."""
+
+    shared = False
+
+    def __init__(self, tls: ssl.SSLContext, proxy: str | None) -> None:
+        limits = httpx.Limits(
+            max_connections=None, max_keepalive_connections=1, keepalive_expiry=KEEP_ALIVE_SECONDS
+        )
+        self._transport = httpx.AsyncHTTPTransport(verify=tls, limits=limits, proxy=proxy, trust_env=False)
+
+    async def send(self, request: httpx.Request) -> httpx.Response:
+        response = await self._transport.handle_async_request(request)
+        # httpcore looks up the timeout when it begins to read the body, so it can still be changed.
+        request.extensions["timeout"]["read"] = request.extensions["silence"]
+        return response
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+
+class AiohttpConnections:
+    """aiohttp's, through httpx-aiohttp: less work for each call, on asyncio only."""
+
+    shared = True
+
+    def __init__(self, tls: ssl.SSLContext, proxy: str | None) -> None:
+        if current_async_library() != "asyncio":
+            raise InputError('transport="aiohttp" needs asyncio.', advice='Under trio, use transport="httpx".')
+        try:
+            import aiohttp  # noqa: PLC0415  an extra
+            import httpx_aiohttp  # noqa: PLC0415  an extra
+        except ImportError:
+            raise MissingExtraError(
+                'transport="aiohttp" needs a package that is not installed.', advice='pip install "hfclient[aiohttp]"'
+            ) from None
+
+        def session() -> aiohttp.ClientSession:
+            # How many connections there may be is decided in pools.py, and cookies are nobody's here.
+            connector = aiohttp.TCPConnector(limit=0, ssl=tls, keepalive_timeout=KEEP_ALIVE_SECONDS)
+            return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+
+        self._transport = httpx_aiohttp.AiohttpTransport(
+            verify=tls, proxy=httpx.Proxy(proxy) if proxy else None, client=session
+        )
+
+    async def send(self, request: httpx.Request) -> httpx.Response:
+        # aiohttp has one timeout for the wait and for silences after it; where they differ, both are kept here.
+        timeouts = request.extensions["timeout"]
+        wait, silence = timeouts["read"], request.extensions["silence"]
+        if wait == silence:
+            return await self._transport.handle_async_request(request)
+        timeouts["read"] = None
+        try:
+            with anyio.fail_after(wait):
+                response = await self._transport.handle_async_request(request)
+        except TimeoutError:
+            raise httpx.ReadTimeout("", request=request) from None
+        response.stream = _BoundedSilences(response.stream, silence)
+        return response
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+
+class Carriers:
+    """Makes carriers of one kind. Those of httpx lead to one origin each, the others anywhere by the same proxy."""
+
+    def __init__(self, kind: TransportKind, given: httpx.AsyncClient | None, proxies: Proxies) -> None:
+        self._kind = kind
+        self._given = given
+        self._proxies = proxies
+        self._tls: ssl.SSLContext | None = None
+
+    @property
+    def ready(self) -> bool:
+        return self._tls is not None or self._given is not None
+
+    def prepare(self) -> None:
+        """Read the certificates that servers are trusted by."""
+        self._tls = httpx.create_ssl_context()
+
+    def key(self, origin: str) -> str:
+        """What a carrier must be made for to reach this origin."""
+        if self._given is not None:
+            return ""
+        return origin if self._kind == "httpx" else self._proxies.proxy_for(origin) or ""
+
+    def make(self, key: str) -> Carrier:
+        if self._given is not None:
+            return Given(self._given)
+        tls = cast("ssl.SSLContext", self._tls)
+        if self._kind == "httpx":
+            return HttpxConnection(tls, self._proxies.proxy_for(key))
+        return AiohttpConnections(tls, key or None)
+
+
+class _BoundedSilences(httpx.AsyncByteStream):
+    def __init__(self, stream: httpx.SyncByteStream | httpx.AsyncByteStream, silence: float | None) -> None:
+        self._stream = cast("httpx.AsyncByteStream", stream)
+        self._silence = silence
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        parts = aiter(self._stream)
+        while True:
+            try:
+                with anyio.fail_after(self._silence):
+                    part = await anext(parts)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                raise httpx.ReadTimeout("") from None
+            yield part
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+class Given:
+    """A client that the caller made: its connections, proxies and hooks are used; it stays the caller's to close."""
+
+    shared = True
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    async def send(self, request: httpx.Request) -> httpx.Response:
+        if request.url.query:
+            request.url = _QuietURL(request.url)
+        response = await self._client.send(request, stream=True, auth=None, follow_redirects=False)
+        request.extensions["timeout"]["read"] = request.extensions["silence"]
+        return response
+
+    async def aclose(self) -> None: ...
+
+
+class _QuietURL(httpx.URL):
+    """httpx's client logs the whole address of every request, and in a query there may be a key."""
+
+    def __str__(self) -> str:
+        return safe_url(super().__str__())
+
+    __repr__ = __str__

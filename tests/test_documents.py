@@ -1,0 +1,304 @@
+"""What README, docs, docstrings and examples say is run, and compared with the code, so that none of it goes stale."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import doctest
+import inspect
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from opentelemetry import trace
+from pydantic import BaseModel
+
+from examples.offline import service
+from hfclient import Client, errors
+from hfclient.providers.table import PROVIDERS
+from hfclient.tasks.chat import ChatSettings
+from tests.loopback import Loopback
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [ROOT / "README.md", *DOCS]
+PROSE = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+DOCUMENTED = [ROOT / "hfclient/client.py", ROOT / "hfclient/tasks/chat.py"]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+FENCE = re.compile(r"(?ms)^(?:<!-- not run: *(?P<reason>.*?) *-->\n)?```python\n(?P<code>.*?)^```$")
+LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
+PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(16)
+SOUND = b"RIFF\x24\0\0\0WAVE" + bytes(32)
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """A piece of Python in a text, and the line it begins on."""
+
+    code: str
+    line: int
+    reason_not_to_run: str | None = None
+
+
+def text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def named(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def snippets_in(text: str) -> list[Snippet]:
+    return [
+        Snippet(found["code"], text.count("\n", 0, found.start("code")), found["reason"])
+        for found in FENCE.finditer(text)
+    ]
+
+
+def docstring_examples(path: Path) -> list[Snippet]:
+    """The `>>>` lines of each docstring, together; one docstring's lines build on each other."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    found: list[Snippet] = []
+    for node in ast.walk(ast.parse(text_of(path))):
+        docstring = ast.get_docstring(node) if isinstance(node, documented) else None
+        if docstring and (examples := doctest.DocTestParser().get_examples(docstring)):
+            line = getattr(node, "lineno", 1)
+            found.append(Snippet("".join(example.source for example in examples), line))
+    return found
+
+
+def run(snippets: list[Snippet], names: dict[str, Any], filename: str) -> None:
+    """Run the snippets one after the other; `await` may stand at their top level, as in a notebook."""
+    with asyncio.Runner() as runner:
+        for snippet in snippets:
+            code = compile(
+                "\n" * snippet.line + snippet.code,
+                filename,
+                "exec",
+                flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT,
+                dont_inherit=True,
+            )
+            begun = eval(code, names)
+            if inspect.iscoroutine(begun):
+                runner.run(begun)
+
+
+@pytest.fixture
+def _hugging_face(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Hub, router and a model on this machine, where every client finds them, and the files the documents mention."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cat.png").write_bytes(PICTURE)
+    (tmp_path / "talk.wav").write_bytes(SOUND)
+    with Loopback(service()) as server:
+        monkeypatch.setenv("HF_TOKEN", "hf_fake_documents")
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        monkeypatch.setenv("HFCLIENT_ROUTER", server.url)
+        monkeypatch.setenv("MY_SERVER", f"{server.url}/v1")
+        yield
+
+
+@pytest.fixture
+def _own_tracer_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process has one tracer provider for ever; a document's is put away after its test."""
+
+    def set_tracer_provider(provider: object) -> None:
+        monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
+
+    monkeypatch.setattr(trace, "set_tracer_provider", set_tracer_provider)
+
+
+@pytest.mark.usefixtures("_hugging_face", "_own_tracer_provider")
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_python_block_runs(page: Path) -> None:
+    """The Python in a document runs from top to bottom, each block with what the ones before it defined."""
+    wanted = [snippet for snippet in snippets_in(text_of(page)) if snippet.reason_not_to_run is None]
+    run(wanted, {"__name__": "__main__"}, named(page))
+
+
+@pytest.mark.parametrize("page", PROSE, ids=named)
+def test_blocks_that_do_not_run_say_why(page: Path) -> None:
+    """A block is only left out for a reason, and no Python hides under a fence that the tests do not read."""
+    text = text_of(page)
+    assert all(snippet.reason_not_to_run != "" for snippet in snippets_in(text))
+    assert len(snippets_in(text)) == len(re.findall(r"(?m)^ *```\s*py", text))
+
+
+def test_a_wrong_snippet_is_noticed() -> None:
+    """The tests above can fail: an error in a block, awaited or not, is raised with the document's own line."""
+    text = "# Page\n\n```python\nimport asyncio\n```\n\n```python\nawait asyncio.sleep(0)\nnobody_defined_this\n```\n"
+    with pytest.raises(NameError) as raised:
+        run(snippets_in(text), {}, "page.md")
+    assert raised.traceback[-1].lineno == text.split("\n").index("nobody_defined_this")
+
+
+@pytest.mark.usefixtures("_hugging_face")
+@pytest.mark.parametrize(
+    ("path", "example"),
+    [
+        pytest.param(path, example, id=f"{named(path)}:{example.line}")
+        for path in DOCUMENTED
+        for example in docstring_examples(path)
+    ],
+)
+def test_every_docstring_example_runs(path: Path, example: Snippet) -> None:
+    """An example in a docstring runs, given a client and a model class."""
+
+    class City(BaseModel):
+        name: str
+        country: str
+
+    names = {"__name__": "__main__", "Client": Client, "BaseModel": BaseModel, "City": City}
+    run([example], {**names, "client": Client(model="Qwen/Qwen3-32B")}, named(path))
+
+
+SAID = {
+    "demo": [
+        "blue reaches your eye",
+        "please run temperature",
+        "groq     429  RateLimitError",
+        "together 200  answered",
+        "The stream was cut off",
+        "error.partial.text: 'Once upon a time",
+    ],
+    "failover": ["groq: 429 RateLimitError", "together: 200 answered", "Paris is the capital"],
+    "images": ["I was sent 2 of these: image_url."],
+    "openai_snippet": ["Paris is the capital of France.\nOne, two, three, four, five.\n"],
+    "own_server": ["blue reaches your eye"],
+    "stream_chat": ["blue reaches your eye", "35 tokens from cerebras, request req-loopback"],
+    "structured": ["Paris in France, with 1 river(s)"],
+    "telemetry": ['"name": "chat Qwen/Qwen3-32B"', '"hfclient.inference_provider": "cerebras"'],
+    "tools": ['temperature({"city": "Paris"}) gave 21.5', "The tool says: 21.5 °C"],
+}
+ARGUMENTS = {"images": ["cat.png"]}
+
+
+def said_by(*command: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
+    interpreter = [sys.executable, "-W", "error"]
+    done = subprocess.run(
+        [*interpreter, *command], env=environment, capture_output=True, encoding="utf-8", check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+@pytest.mark.usefixtures("_hugging_face")
+@pytest.mark.parametrize("name", SAID)
+def test_every_example_runs(name: str) -> None:
+    """An example runs as its reader would run it, and prints what it promises."""
+    said = said_by(str(ROOT / "examples" / f"{name}.py"), *ARGUMENTS.get(name, []))
+    for words in SAID[name]:
+        assert words in said
+
+
+@pytest.mark.usefixtures("_hugging_face")
+def test_examples_run_without_token_and_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`demo.py`, and any example run by `offline.py`, needs nothing from the environment."""
+    for variable in ("HF_TOKEN", "HF_ENDPOINT", "HFCLIENT_ROUTER", "MY_SERVER"):
+        monkeypatch.delenv(variable)
+    assert "error.partial.text" in said_by(str(ROOT / "examples/demo.py"))
+    assert "gave 21.5" in said_by(str(ROOT / "examples/offline.py"), str(ROOT / "examples/tools.py"))
+
+
+def test_examples_are_short_and_all_of_them_are_run() -> None:
+    """An example has at most 40 lines and a test; `offline.py` is the service behind them."""
+    names = {path.stem for path in EXAMPLES} - {"offline"}
+    assert names == set(SAID)
+    assert {path.stem for path in EXAMPLES if len(text_of(path).splitlines()) > 40} <= {"offline"}
+
+
+def slug_of(heading: str) -> str:
+    """The anchor a heading gets where these pages are shown."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def anchors_in(text: str) -> set[str]:
+    without_code = re.sub(r"(?ms)^```.*?^```$", "", text)
+    return {slug_of(heading) for heading in re.findall(r"(?m)^#+ (.+)$", without_code)}
+
+
+@pytest.mark.parametrize("page", PROSE, ids=named)
+def test_links_within_the_project_lead_somewhere(page: Path) -> None:
+    """A relative link names a file that is there, and a heading that is in it."""
+    for target in LINK.findall(text_of(page)):
+        if target.startswith("https://"):
+            continue
+        name, _, anchor = target.partition("#")
+        there = page.parent / name if name else page
+        assert there.exists(), target
+        assert not anchor or anchor in anchors_in(text_of(there)), target
+
+
+@pytest.mark.parametrize("page", DOCS, ids=named)
+def test_every_page_can_be_found(page: Path) -> None:
+    """README links to each page of the docs."""
+    assert f"(docs/{page.name})" in text_of(ROOT / "README.md")
+
+
+def table_of_providers() -> str:
+    rows = ["| name | address | chat | through the router | variables for a key of its own |", "|---|---|---|---|---|"]
+    for provider in PROVIDERS:
+        chat = "yes" if "conversational" in provider.tasks else "no"
+        routed = "yes" if provider.routed else "no"
+        variables = ", ".join(f"`{name}`" for name in provider.variables) or "none"
+        rows.append(f"| `{provider.name}` | `{provider.url}` | {chat} | {routed} | {variables} |")
+    return "\n".join(rows)
+
+
+def test_the_table_of_providers_is_that_of_the_code() -> None:
+    """docs/providers.md lists the providers that there are, with their addresses and variables."""
+    table = re.search(r"(?s)<!-- providers -->\n(.*)\n<!-- /providers -->", text_of(ROOT / "docs/providers.md"))
+    assert table
+    assert table[1] == table_of_providers()
+
+
+def test_every_environment_variable_is_described() -> None:
+    """A variable named in the code is in docs/environment.md, and one of ours named there is in the code."""
+    pattern = r"\b(?:HF|HFCLIENT|OTEL)_[A-Z_]+\b"
+    in_code = {name for path in (ROOT / "hfclient").rglob("*.py") for name in re.findall(pattern, text_of(path))}
+    on_page = set(re.findall(pattern, text_of(ROOT / "docs/environment.md")))
+    assert in_code <= on_page
+    assert {name for name in on_page if name.startswith("HFCLIENT_")} <= in_code
+
+
+def depth_of(error: type[errors.HFClientError]) -> int:
+    return max(0, sum(issubclass(base, errors.HFClientError) for base in error.__mro__) - 2)
+
+
+def test_every_error_is_described_at_its_place_in_the_tree() -> None:
+    """docs/errors.md has a row for each error, indented as the classes are derived and in the order of the code."""
+    rows = re.findall(r"(?m)^\| ((?:— )*)`(\w+Error)`", text_of(ROOT / "docs/errors.md"))
+    defined = [name for name, value in vars(errors).items() if name in errors.__all__ and inspect.isclass(value)]
+    in_order = re.findall(r"(\w+Error)\b(?=.*\n)", re.sub(r"\(.*?\)", "", errors.__doc__ or "").partition("\n\n")[2])
+    assert sorted(defined) == sorted(name for _, name in rows)
+    assert [name for _, name in rows] == in_order
+    for dashes, name in rows:
+        assert len(dashes) // 2 == depth_of(getattr(errors, name)), name
+
+
+def test_every_parameter_of_chat_is_listed() -> None:
+    """docs/chat.md names each parameter that a chat takes."""
+    page = text_of(ROOT / "docs/chat.md")
+    assert [name for name in ChatSettings.__annotations__ if f"`{name}`" not in page] == []
+
+
+def test_every_module_has_its_place_on_the_map() -> None:
+    """docs/architecture.md says of each module what it is for."""
+    page = text_of(ROOT / "docs/architecture.md")
+    modules = {path.name for path in (ROOT / "hfclient").glob("*.py")} - {"__init__.py", "version.py"}
+    assert {name for name in modules if f"`{name}`" not in page} == set()
+
+
+def test_the_short_documents_are_short() -> None:
+    """README is read in one go, CONTRIBUTING on one screen."""
+    assert len(text_of(ROOT / "README.md").splitlines()) <= 90
+    assert len(text_of(ROOT / "CONTRIBUTING.md").splitlines()) <= 60

@@ -1,0 +1,296 @@
+"""The types off the wire: frozen, lenient about what they do not need, strict about their shape."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+import hfclient.types
+from hfclient.assembly import ChatAssembly
+from hfclient.flow import Response
+from hfclient.providers.openai_compatible import read_chunk, read_completion
+from hfclient.types import (
+    Attempt,
+    ChatCompletion,
+    ChatCompletionChunk,
+    ChatMessage,
+    Function,
+    Meta,
+    ParsedChatCompletion,
+    Usage,
+    assistant,
+    system,
+    tool,
+    user,
+)
+from hfclient.types.base import with_meta
+from tests.flows import COMPLETION, event, reply
+
+META = Meta("groq", model="org/m", request_id="r-1", status=200, attempts=(Attempt("groq", 200),), seconds=0.5)
+
+
+def completion(**message: Any) -> ChatCompletion:
+    choice = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": "stop"}
+    return read_completion(reply({**COMPLETION, "choices": [choice]}))
+
+
+def chunk(payload: dict[str, Any]) -> ChatCompletionChunk:
+    found = read_chunk(event(payload))
+    assert found is not None
+    return found
+
+
+def test_the_short_ways_lead_to_the_first_choice() -> None:
+    """`text`, `tool_calls`, `usage` and `finish_reason` spare the walk through choices."""
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
+    answer = completion(content="Hi!", tool_calls=[call], reasoning_content="Hm.")
+    assert (answer.text, answer.reasoning, answer.finish_reason) == ("Hi!", "Hm.", "stop")
+    assert answer.tool_calls[0].function.parse() == {"a": 1}
+    assert answer.message is answer.choices[0].message
+    assert answer.usage == Usage(prompt_tokens=9, completion_tokens=2, total_tokens=11)
+
+
+def test_a_message_that_says_nothing_has_empty_text() -> None:
+    """A bare tool call has content null, and `text` is still a text."""
+    answer = completion(content=None)
+    assert (answer.text, answer.reasoning, answer.tool_calls) == ("", None, ())
+    assert answer.message.content is None
+
+
+def test_reasoning_is_found_under_either_name() -> None:
+    """DeepSeek says reasoning_content, OpenRouter and the router's vLLM say reasoning."""
+    assert completion(content="x", reasoning="Hm.").reasoning == "Hm."
+    assert completion(content="x", reasoning={"not": "text"}).reasoning is None
+    delta = {"choices": [{"index": 0, "delta": {"reasoning": "Hm."}}]}
+    assert chunk(delta).reasoning == "Hm."
+    delta = {"choices": [{"index": 0, "delta": {"reasoning_content": "Hm."}}]}
+    assert chunk(delta).reasoning == "Hm."
+
+
+def test_content_in_parts_is_read_as_text() -> None:
+    """Mistral's reasoning models answer in parts."""
+    parts = [{"type": "thinking", "thinking": []}, {"type": "text", "text": "Hi"}, {"type": "text", "text": "!"}]
+    assert completion(content=parts).text == "Hi!"
+    assert chunk({"choices": [{"index": 0, "delta": {"content": parts}}]}).text == "Hi!"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"), [({"a": None}, '{"a": null}'), ("{}", "{}"), ("", ""), (None, ""), ([1], "[1]")]
+)
+def test_arguments_come_as_text_however_they_were_sent(arguments: object, text: str) -> None:
+    """The API has JSON text there; some servers send the object itself, or null for none."""
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    assert completion(content=None, tool_calls=[call]).tool_calls[0].function.arguments == text
+
+
+def test_no_arguments_parse_as_an_empty_object() -> None:
+    """A function without parameters can be called with what `parse` gives."""
+    assert Function(name="f").parse() == {}
+
+
+def test_a_numbered_tool_call_keeps_its_number() -> None:
+    """Text Generation Inference numbers its tool calls; the id must come back in the next message."""
+    call = {"id": 0, "type": "function", "function": {"name": "f", "arguments": {}}}
+    assert completion(content=None, tool_calls=[call]).tool_calls[0].id == "0"
+    delta = {"choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, "id": 7}]}}]}
+    calls = chunk(delta).choices[0].delta.tool_calls
+    assert calls is not None
+    assert calls[0].id == "7"
+
+
+NULLS: list[dict[str, Any]] = [
+    {"id": None},
+    {"object": None, "created": None, "model": None},
+    {"usage": None, "system_fingerprint": None},
+    {"usage": {"prompt_tokens": None, "completion_tokens": 2, "prompt_tokens_details": None}},
+    {"choices": [{"index": None, "message": {"role": None, "content": "Hi!", "tool_calls": None}, "logprobs": None}]},
+    {"choices": [{"message": {"content": "Hi!", "refusal": None, "reasoning_content": None}, "finish_reason": None}]},
+]
+
+
+@pytest.mark.parametrize("fields", NULLS, ids=repr)
+def test_a_null_in_place_of_a_value_means_none(fields: dict[str, Any]) -> None:
+    """A server that writes null where a value belongs is understood, in whole answers."""
+    assert read_completion(reply({**COMPLETION, **fields})).text == "Hi!"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"id": None, "created": None},
+        {"choices": [{"index": None, "delta": {"content": "Hi!"}}]},
+        {"choices": [{"index": 0, "delta": {"content": "Hi!", "tool_calls": None, "role": None}}]},
+        {"usage": {"total_tokens": None}},
+        {"choices": [{"index": 0, "delta": {"content": "Hi!", "tool_calls": [{"function": {"name": None}}]}}]},
+    ],
+    ids=repr,
+)
+def test_a_null_in_place_of_a_value_means_none_in_streams_too(fields: dict[str, Any]) -> None:
+    """A server that writes null where a value belongs is understood, piece by piece."""
+    assert chunk({"choices": [{"index": 0, "delta": {"content": "Hi!"}}], **fields}).text == "Hi!"
+
+
+def test_a_last_delta_may_be_null() -> None:
+    """Some servers end with a choice that has a finish reason and no delta."""
+    last = chunk({"choices": [{"index": 0, "delta": None, "finish_reason": "stop"}]})
+    assert (last.text, last.finish_reason) == ("", "stop")
+
+
+def test_an_answer_has_the_first_id_there_is() -> None:
+    """Azure's first chunk has neither id nor model; later ones do, and the whole answer shall have them."""
+    assembly = ChatAssembly()
+    for head in ({"id": "", "model": ""}, {"id": "c1", "model": "m", "created": 5}, {"id": "c2", "model": "other"}):
+        assembly.add(chunk({"choices": [{"index": 0, "delta": {"content": "x"}}], **head}))
+    answer = assembly.result()
+    assert answer is not None
+    assert (answer.id, answer.model, answer.created, answer.text) == ("c1", "m", 5, "xxx")
+
+
+def test_unknown_fields_are_kept_at_every_depth() -> None:
+    """What a provider adds stays readable under its own name."""
+    answer = completion(content="Hi", annotations=[{"url": "u"}])
+    assert answer.message.annotations == [{"url": "u"}]  # type: ignore[attr-defined]
+    whole = read_completion(reply({**COMPLETION, "x_groq": {"id": "r"}, "usage": {"queue_time": 0.1}}))
+    assert whole.x_groq == {"id": "r"}  # type: ignore[attr-defined]
+    assert whole.usage is not None
+    assert whole.usage.queue_time == 0.1  # type: ignore[attr-defined]
+
+
+def test_usage_tells_cached_and_reasoning_tokens() -> None:
+    """The details are absent as often as not; then there are none of either."""
+    told = Usage(prompt_tokens_details={"cached_tokens": 5}, completion_tokens_details={"reasoning_tokens": 3})
+    assert (told.cached_tokens, told.reasoning_tokens) == (5, 3)
+    silent = Usage(prompt_tokens_details={"cached_tokens": None})
+    assert (silent.cached_tokens, silent.reasoning_tokens) == (0, 0)
+
+
+def test_log_probabilities_have_their_shape() -> None:
+    """Tokens, their bytes and their rivals are typed; null for no rivals is an empty tuple."""
+    token = {"token": "Hi", "logprob": -0.1, "bytes": [72, 105], "top_logprobs": [{"token": "Yo", "logprob": -2}]}
+    choice = {
+        "index": 0,
+        "message": {"content": "Hi"},
+        "logprobs": {"content": [token, {"token": "!", "logprob": -1.5, "top_logprobs": None}]},
+    }
+    probabilities = read_completion(reply({**COMPLETION, "choices": [choice]})).choices[0].logprobs
+    assert probabilities is not None
+    assert probabilities.content is not None
+    first, second = probabilities.content
+    assert (first.top_logprobs[0].token, first.bytes, second.top_logprobs) == ("Yo", [72, 105], ())
+
+
+def test_a_chunk_without_choices_says_nothing() -> None:
+    """The last chunk often holds nothing but the usage."""
+    last = chunk({"choices": [], "usage": {"total_tokens": 5}})
+    assert (last.text, last.reasoning, last.finish_reason) == ("", "", None)
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (completion(content="x"), "id"),
+        (completion(content="x").message, "content"),
+        (completion(content="x", extra="kept").message, "extra"),
+        (chunk({"choices": []}), "model"),
+        (Usage(), "total_tokens"),
+        (META, "provider"),
+        (META.attempts[0], "status"),
+    ],
+)
+def test_values_are_frozen(value: Any, name: str) -> None:
+    """Nobody can change an answer under another's hands."""
+    with pytest.raises((ValidationError, AttributeError)):
+        setattr(value, name, "other")
+
+
+def test_an_answer_knows_where_it_came_from() -> None:
+    """`meta` is there once a call has given the answer, and its absence says why."""
+    answer = completion(content="x")
+    with pytest.raises(AttributeError, match="did not come from a call"):
+        _ = answer.meta
+    assert with_meta(answer, META) is answer
+    assert answer.meta == META
+
+
+def test_what_cannot_carry_meta_is_passed_on() -> None:
+    """A flow may give anything; a plain value has nowhere to put its origin."""
+    plain = ["a"]
+    assert with_meta(plain, META) is plain
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))])
+def test_answers_can_be_kept(duplicate: Any) -> None:
+    """Copied or pickled, an answer is equal and still knows where it came from."""
+    answer = with_meta(completion(content="x", extra=[None]), META)
+    again = duplicate(answer)
+    assert again == answer
+    assert (again.meta, again.model_dump()) == (META, answer.model_dump())
+
+
+def test_a_parsed_answer_is_the_answer_and_the_instance() -> None:
+    """Nothing of the answer is lost when its text was read as a model."""
+    answer = with_meta(completion(content="[1]", extra="kept"), META)
+    parsed = ParsedChatCompletion.of(answer, [1])
+    assert (parsed.parsed, parsed.text, parsed.meta) == ([1], "[1]", META)
+    assert parsed.message.extra == "kept"  # type: ignore[attr-defined]
+    assert parsed.model_dump() == answer.model_dump()
+
+
+def test_an_answer_reads_itself_back() -> None:
+    """What `model_dump_json` writes, the same type reads: answers can be stored."""
+    answer = completion(content="Hi", tool_calls=[{"id": "c", "function": {"name": "f", "arguments": "{}"}}])
+    assert ChatCompletion.model_validate_json(answer.model_dump_json()) == answer
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+JSON_VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3), max_leaves=12
+)
+
+
+@given(JSON_VALUES)
+def test_any_json_is_an_answer_or_a_typed_error(payload: Any) -> None:
+    """Whatever a server sends with status 200, no foreign exception comes out."""
+    for read in (lambda: read_completion(reply(payload)), lambda: read_chunk(event(payload))):
+        try:
+            found = read()
+        except hfclient.errors.HFClientError:
+            continue
+        assert found is None or isinstance(found, ChatCompletion | ChatCompletionChunk)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_an_answer_or_a_typed_error(content: bytes) -> None:
+    """Nor for bytes that are no JSON at all."""
+    with pytest.raises(hfclient.errors.ResponseError):
+        read_completion(Response(200, {}, content))
+
+
+def test_json_nested_beyond_reason_is_a_typed_error() -> None:
+    """A server cannot break its reader with a hundred thousand brackets."""
+    with pytest.raises(hfclient.errors.ResponseError):
+        read_completion(Response(200, {}, b"[" * 100_000))
+    with pytest.raises(hfclient.errors.StreamFailedError):
+        read_chunk(event(b'{"choices":' * 100_000))
+
+
+def test_the_short_ways_to_write_messages() -> None:
+    """Each helper gives the plain dict that the API takes."""
+    assert system("a") == {"role": "system", "content": "a"}
+    assert user("a") == {"role": "user", "content": "a"}
+    assert user("a", b"\x89PNG") == {"role": "user", "content": ["a", b"\x89PNG"]}
+    assert user(b"\x89PNG") == {"role": "user", "content": [b"\x89PNG"]}
+    assert assistant("a") == {"role": "assistant", "content": "a"}
+    assert tool("c1", "a") == {"role": "tool", "tool_call_id": "c1", "content": "a"}
+
+
+def test_every_type_is_exported() -> None:
+    """`hfclient.types` has all it promises."""
+    assert all(hasattr(hfclient.types, name) for name in hfclient.types.__all__)
+    assert isinstance(ChatMessage(), hfclient.types.base.Wire)
