@@ -10,26 +10,30 @@ if TYPE_CHECKING:
     from hfclient.call import Options, Timeout
     from hfclient.client import Client
     from hfclient.flow import Progress
+    from hfclient.media import Media
     from hfclient.provider import Provider, Task
     from hfclient.retry import Retry
     from hfclient.stream import Stream
     from hfclient.tasks.chat import chat_completion, chat_completion_stream, chat_parse
-    from hfclient.types.messages import assistant, system, tool, user
+    from hfclient.types.messages import Message, assistant, system, tool, user
 
 _HOMES = {
     "hfclient.call": ("Options", "Timeout"),
     "hfclient.client": ("Client",),
     "hfclient.flow": ("Progress",),
+    "hfclient.media": ("Media",),
     "hfclient.provider": ("Provider", "Task"),
     "hfclient.retry": ("Retry",),
     "hfclient.stream": ("Stream",),
     "hfclient.tasks.chat": ("chat_completion", "chat_completion_stream", "chat_parse"),
-    "hfclient.types.messages": ("assistant", "system", "tool", "user"),
+    "hfclient.types.messages": ("Message", "assistant", "system", "tool", "user"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Client",
+    "Media",
+    "Message",
     "Options",
     "Progress",
     "Provider",

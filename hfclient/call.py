@@ -89,7 +89,20 @@ class Call:
 
 def unknown_option(name: str, known: Iterable[str], *, where: str) -> InputError:
     """The error for an option nobody knows, with the nearest one somebody does."""
+    return InputError(f"{where} takes no option {name!r}.", advice=nearest(name, known, "It takes"))
+
+
+def unknown_provider(name: str, known: Iterable[str]) -> InputError:
+    return InputError(f"There is no provider {name!r}.", advice=nearest(name, known, "There are"))
+
+
+def nearest(name: str, known: Iterable[str], otherwise: str) -> str:
+    """What may have been meant, or what there is."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"Did you mean {near[0]!r}?" if near else f"It takes: {', '.join(names)}."
-    return InputError(f"{where} takes no option {name!r}.", advice=hint)
+    return f"Did you mean {near[0]!r}?" if near else f"{otherwise}: {', '.join(names)}."
+
+
+def spoken(task: str) -> str:
+    """A task as people call it: the Hub's word for chat is `conversational`."""
+    return "chat" if task == "conversational" else task

@@ -11,7 +11,7 @@ import anyio.to_thread
 import httpx
 
 from hfclient import tasks
-from hfclient.call import ProviderChoice, Timeout, unknown_option
+from hfclient.call import ProviderChoice, Timeout, unknown_option, unknown_provider
 from hfclient.credentials import Keys
 from hfclient.defaults import Defaults
 from hfclient.dispatch import Dispatcher, Side
@@ -155,7 +155,7 @@ class Client:
     def _become(self, defaults: Defaults, keys: Keys, shared: Shared) -> None:
         for name in keys.by_provider:
             if shared.registry.find(name) is None:
-                raise unknown_option(name, shared.registry.names(), where="keys=")
+                raise unknown_provider(name, shared.registry.names())
         redact = Redactor(secret.reveal() for secret in keys.secrets())
         router = Router(shared.settings, keys, shared.registry, shared.hub, shared.login.token)
         remote = Remote(shared.transport, redact, shared.max_event_bytes)

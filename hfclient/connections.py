@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import urllib.request
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -180,10 +181,10 @@ class Given:
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
+        logging.getLogger("httpx").addFilter(_without_query)  # the same function again is not added twice
 
     async def send(self, request: httpx.Request) -> httpx.Response:
-        if request.url.query:
-            request.url = _QuietURL(request.url)
+        request.url = _OurURL(request.url)
         response = await self._client.send(request, stream=True, auth=None, follow_redirects=False)
         request.extensions["timeout"]["read"] = request.extensions["silence"]
         return response
@@ -191,10 +192,12 @@ class Given:
     async def aclose(self) -> None: ...
 
 
-class _QuietURL(httpx.URL):
-    """httpx's client logs the whole address of every request, and in a query there may be a key."""
+class _OurURL(httpx.URL):
+    """Marks the addresses of our requests where they pass through a client that logs them."""
 
-    def __str__(self) -> str:
-        return safe_url(super().__str__())
 
-    __repr__ = __str__
+def _without_query(record: logging.LogRecord) -> bool:
+    """httpx's client logs the whole address of every request, and in the query of one of ours there may be a key."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(safe_url(str(value)) if isinstance(value, _OurURL) else value for value in record.args)
+    return True

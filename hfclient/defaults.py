@@ -102,6 +102,8 @@ def checked_text(name: str, value: Any) -> str | None:
         return None
     if not isinstance(value, str) or not value.strip():
         raise InputError(f"{name}={value!r} is not a text, or is empty.")
+    if name == "model" and ".." in value.split("/"):
+        raise InputError(f"The model's name leads elsewhere: {value!r}.", advice='It reads "org/name".')
     if name == "model" and value.startswith(("http://", "https://")):
         raise InputError(
             "The model is an address.", advice="Pass it as base_url=…, or use Client.endpoint(url, token)."

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from hfclient.errors import InputError
 from hfclient.flow import Flow, Load
 from hfclient.media import Kind, Loaded, Media, as_media, describe, is_url, kind_of
+from hfclient.types.messages import Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +36,7 @@ _KINDS: dict[str, Kind] = {
 _AUDIO_FORMATS = {"mpeg": "mp3", "wave": "wav", "vnd.wave": "wav", "mp4": "m4a", "quicktime": "m4a"}
 
 
-def normalise(messages: str | Sequence[Mapping[str, Any] | BaseModel]) -> list[dict[str, Any]]:
+def normalise(messages: str | Sequence[Message]) -> list[dict[str, Any]]:
     """Give the messages as plain dicts; what needs no change is not copied.
 
     Strings in messages are text or URLs, never paths: messages often come from strangers, and a path in one must not

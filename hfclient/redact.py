@@ -7,6 +7,7 @@ import html
 import json
 import re
 import string
+from functools import cache
 from typing import TYPE_CHECKING, NoReturn, cast
 from urllib.parse import quote, quote_plus, urlsplit
 
@@ -79,7 +80,7 @@ class Redactor:
     def __call__(self, text: str) -> str:
         for spelling in self._spellings:
             text = text.replace(spelling, MASK)
-        return _KEY_LIKE.sub(_masked, text)
+        return _key_like().sub(_masked, text)
 
     def __repr__(self) -> str:
         return f"Redactor({len(self._secrets)} secrets)"
@@ -148,15 +149,20 @@ def _branches() -> Iterator[str]:
     yield _in_any_case(rf"x-amz-[a-z-]+={_UNQUOTED}")
 
 
-_KEY_LIKE = re.compile("|".join(_branches()), re.ASCII)
-_KEPT = re.compile(
-    rf"""(?:{"|".join(_PREFIXES)})|(?i:(?:bearer|basic|token|key)\s+)|(?i:[a-z_-]+{_NAMED}[:=]\s*(?:\\*["'])?)""",
-    re.ASCII,
-)
+# Compiled when something is first masked: they take as long as the rest of this package's import put together.
+@cache
+def _key_like() -> re.Pattern[str]:
+    return re.compile("|".join(_branches()), re.ASCII)
+
+
+@cache
+def _kept() -> re.Pattern[str]:
+    named = rf"""[a-z_-]+{_NAMED}[:=]\s*(?:\\*["'])?"""
+    return re.compile(rf"(?:{'|'.join(_PREFIXES)})|(?i:(?:bearer|basic|token|key)\s+)|(?i:{named})", re.ASCII)
 
 
 def _masked(found: re.Match[str]) -> str:
-    kept = _KEPT.match(found[0])
+    kept = _kept().match(found[0])
     return f"{kept[0] if kept else ''}{MASK}"
 
 
@@ -172,12 +178,12 @@ def safe_url(url: str) -> str:
         return f"{parts.scheme}:{MASK}"  # data: and the like
     scheme = f"{parts.scheme}://" if parts.scheme else ""
     query = "&".join(_name_only(field) for field in parts.query.split("&")) if parts.query else ""
-    return f"{scheme}{host}{port}{_KEY_LIKE.sub(_masked, parts.path)}{'?' if query else ''}{query}"
+    return f"{scheme}{host}{port}{_key_like().sub(_masked, parts.path)}{'?' if query else ''}{query}"
 
 
 def _name_only(field: str) -> str:
     name, equals, _ = field.partition("=")
-    return f"{_KEY_LIKE.sub(_masked, name)}={MASK}" if equals else MASK
+    return f"{_key_like().sub(_masked, name)}={MASK}" if equals else MASK
 
 
 _SECRET_HEADER = re.compile(
@@ -196,7 +202,7 @@ def safe_headers(headers: Mapping[str, str]) -> dict[str, str]:
 def _safe_value(name: str, value: str) -> str:
     if _SECRET_HEADER.search(name):
         return MASK
-    return safe_url(value) if name in _URL_HEADERS else _KEY_LIKE.sub(_masked, value)
+    return safe_url(value) if name in _URL_HEADERS else _key_like().sub(_masked, value)
 
 
 def excerpt(content: bytes, media_type: str = "", limit: int = 2000) -> str:

@@ -57,7 +57,7 @@ class Remote:
         await self._transport.aclose()
 
     async def _drive(self, flow: Flow[T], to: Destination, trip: Trip) -> T:
-        """Perform a flow's steps; what fails is raised at the flow's own yield, and what it raises has no keys in it."""
+        """Perform a flow's steps; what fails is raised at the flow's own yield, and what it raises shows no keys."""
         outcome: Any = None
         failure: HFClientError | None = None
         try:
@@ -178,7 +178,8 @@ class RemoteChunks:
                 chunk = decode(event)
             except HFClientError as error:
                 if not chunks:
-                    raise clean(error, self._to.redactor())
+                    clean(error, self._to.redactor())
+                    raise
                 # What came before the error still reaches the reader; the error is met again next time.
                 self._events = events[position:]
                 break

@@ -48,9 +48,10 @@ def _merged(there: list[str], wanted: list[str]) -> list[str]:
     for shared in range(min(len(there), len(wanted)), 0, -1):
         if there[-shared:] == wanted[:shared]:
             return there + wanted[shared:]
-    versioned = bool(wanted) and bool(_VERSION.fullmatch(wanted[0]))
-    if versioned and there[-len(wanted) + 1 :] == wanted[1:] and len(wanted) > 1:
+    version = next((place for place, segment in enumerate(wanted) if _VERSION.fullmatch(segment)), None)
+    if version is None:
+        return there + wanted
+    rest = wanted[version + 1 :]
+    if rest and there[-len(rest) :] == rest:
         return there
-    if versioned and any(_VERSION.fullmatch(segment) for segment in there):
-        return there + wanted[1:]
-    return there + wanted
+    return there + (rest if any(map(_VERSION.fullmatch, there)) else wanted)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from hfclient.call import Call, unknown_option
+from hfclient.call import Call, spoken, unknown_provider
 from hfclient.credentials import Key, Keys, is_hugging_face, origin_of
 from hfclient.errors import HFClientError, HubError, InputError, MissingKeyError, NoProviderError, NotFoundError
 from hfclient.hub import Entry, Hub
@@ -55,7 +55,7 @@ class Router:
         if providers == ("auto",) and call.task in ROUTED_TASKS:
             return [await self._to_router(call, call_model)]
         if call_model is None:
-            raise InputError(f"No model is named for {call.task}.", advice='Pass model="org/name".')
+            raise InputError(f"No model is named for {spoken(call.task)}.", advice='Pass model="org/name".')
         found: list[Route] = []
         missed: list[HFClientError] = []
         for name in providers:
@@ -106,7 +106,7 @@ class Router:
     def _known(self, name: str) -> Provider:
         provider = self.registry.find(name)
         if provider is None:
-            raise unknown_option(name, [*self.registry.names(), "auto"], where="provider=")
+            raise unknown_provider(name, [*self.registry.names(), "auto"])
         return provider
 
     async def _to_router(self, call: Call, model: str | None) -> Route:
@@ -121,6 +121,11 @@ class Router:
     async def _to_endpoint(self, call: Call, base_url: str) -> Route:
         """An address given by the caller: the model's name goes as it is, and only a key meant for it goes along."""
         names = [name for name in call.providers if name != "auto"]
+        if len(names) > 1:
+            raise InputError(
+                f"base_url= leads to one place, and provider= names several: {', '.join(names)}.",
+                advice="Name one provider, or none, beside base_url=.",
+            )
         provider = self._known(names[0]) if names else ENDPOINT
         task = _task_of(provider, call)
         key = await self._key_for_endpoint(base_url, provider)
@@ -131,7 +136,7 @@ class Router:
         origin = origin_of(base_url)
         if self.keys.token and self.keys.paired == origin:
             return Key(self.keys.token, frozenset({origin}), scheme=provider.scheme)
-        if is_hugging_face(base_url) or origin == origin_of(self.settings.hub_url):
+        if is_hugging_face(base_url) or origin in self._hugging_face_origins():
             return await self._hugging_face_key()
         if provider.url and origin == origin_of(provider.url):
             secret = self.keys.of_provider(provider.name) or key_in_environment(provider.variables)
@@ -160,7 +165,7 @@ class Router:
             entries = await self.hub.providers_of(model, await self._hugging_face_key())
         except (HubError, NotFoundError) as error:
             if lenient:
-                logger.warning("%s Calling %s with %r as it is.", error.message, provider.name, model)
+                logger.warning("%s; calling %s with %r as it is.", error.message.rstrip("."), provider.name, model)
                 return None
             raise
         mine = [entry for entry in entries if entry.provider == provider.name]
@@ -183,7 +188,7 @@ class Router:
             others = sorted({entry.task for entry in entries})
             if others and call.task not in others:
                 raise _nobody(call, model, None, entries)
-            return await self._last_resort(call, model, f"Nobody is listed as serving {model} for {call.task}.")
+            return await self._last_resort(call, model, f"Nobody is listed as serving {model} for {spoken(call.task)}.")
         routes: list[Route] = []
         last: MissingKeyError | None = None
         for entry, provider in usable:
@@ -199,7 +204,7 @@ class Router:
         return routes
 
     async def _last_resort(self, call: Call, model: str, reason: str) -> list[Route]:
-        logger.warning("%s Trying hf-inference.", reason)
+        logger.warning("%s; trying hf-inference.", reason.rstrip("."))
         provider = self._known("hf-inference")
         task = _task_of(provider, call)
         return [_route(call, provider, task, await self._address(provider), model, {})]
@@ -232,8 +237,11 @@ class Router:
         return self._hugging_faces(secret) if secret else None
 
     def _hugging_faces(self, secret: Secret) -> Key:
-        origins = frozenset({origin_of(self.settings.hub_url), origin_of(self.settings.router_url)})
-        return Key(secret, origins, hugging_face=True)
+        return Key(secret, self._hugging_face_origins(), hugging_face=True)
+
+    def _hugging_face_origins(self) -> frozenset[str]:
+        """Where the environment says that the Hub and the router are."""
+        return frozenset({origin_of(self.settings.hub_url), origin_of(self.settings.router_url)})
 
     def _reached_with(self, secret: Secret, provider: Provider) -> Address:
         """A Hugging Face token does not go to a provider, although it was filed under the provider's name."""
@@ -265,8 +273,8 @@ def _serves(provider: Provider, call: Call) -> bool:
 def _task_of(provider: Provider, call: Call) -> Task:
     task = provider.tasks.get(call.task)
     if task is None or not _serves(provider, call):
-        does = ", ".join(sorted(provider.tasks)) or "nothing that this version of hfclient can call"
-        kind = f"{call.task} as a stream" if task else call.task
+        does = ", ".join(map(spoken, sorted(provider.tasks))) or "nothing that this version of hfclient can call"
+        kind = f"{spoken(call.task)} as a stream" if task else spoken(call.task)
         raise NoProviderError(f"{provider.name} does not serve {kind}.", advice=f"It serves {does}.")
     return task
 
@@ -277,12 +285,12 @@ def _nobody(call: Call, model: str, name: str | None, entries: Sequence[Entry]) 
     where = f" at {name}" if name else ""
     if tasks and call.task not in tasks:
         return NoProviderError(
-            f"{model}{where} is not for {call.task}, but for {', '.join(tasks)}.",
-            advice=f"Call the function for {tasks[0]} instead, or choose another model.",
+            f"{model}{where} is not for {spoken(call.task)}, but for {', '.join(map(spoken, tasks))}.",
+            advice=f"Call the function for {spoken(tasks[0])} instead, or choose another model.",
         )
     others = [entry.provider for entry in entries if entry.task == call.task and entry.status == "live"]
     advice = f"These do: {', '.join(others)}." if others else "The Hub lists no provider for it; check the spelling."
-    return NoProviderError(f"{name or 'Nobody'} does not serve {model} for {call.task}.", advice=advice)
+    return NoProviderError(f"{name or 'Nobody'} does not serve {model} for {spoken(call.task)}.", advice=advice)
 
 
 def _warn_of_status(entry: Entry, model: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from hfclient import clock
 from hfclient.call import Call
-from hfclient.errors import HFClientError
+from hfclient.errors import HFClientError, ResponseError, StatusError, TransportError
 from hfclient.telemetry import Observation
 from hfclient.types.meta import Attempt, Meta
 
@@ -48,7 +48,7 @@ class Trip:
         self._failed(provider, error, 0.0, None)
 
     def _failed(self, provider: str, error: HFClientError, waited: float, following: str | None) -> None:
-        attempt = Attempt(provider, error.status, type(error).__name__, error.request_id, waited)
+        attempt = _attempt(provider, error, waited)
         self.attempts.append(attempt)
         self.observation.attempt_failed(attempt, waited=waited, next_provider=following)
 
@@ -76,4 +76,10 @@ class Trip:
         error.model = error.model or self.call.model
         error.task = error.task or self.call.task
         if not error.attempts:
+            last = isinstance(error, StatusError | ResponseError | TransportError)
+            self.attempts += [_attempt(error.provider or "", error, 0.0)] if last else []
             error.attempts = tuple(self.attempts)
+
+
+def _attempt(provider: str, error: HFClientError, waited: float) -> Attempt:
+    return Attempt(provider, error.status, type(error).__name__, error.request_id, waited)

@@ -405,7 +405,7 @@ def test_the_repr_shows_what_differs_from_the_defaults() -> None:
 
 
 def test_no_repr_shows_a_key() -> None:
-    """Planted wherever a key may be, it is nowhere to be seen: not in the client, nor in anything that it is made of."""
+    """Planted wherever a key may be, it is nowhere to be seen: not in the client, nor in anything it is made of."""
     planted = "plantedplanted99"
     clients = [
         Client(f"hf_{planted}"),

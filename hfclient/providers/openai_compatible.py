@@ -22,11 +22,13 @@ from hfclient.types.chat import ChatCompletion, ChatCompletionChunk
 
 WireT = TypeVar("WireT", bound=Wire)
 
+CHAT_PATH = "/v1/chat/completions"
+
 Body = dict[str, Any]
 Change = Callable[[Body], Body]
 
 
-def chat(path: str = "/v1/chat/completions", *changes: Change) -> Task:
+def chat(path: str = CHAT_PATH, *changes: Change) -> Task:
     """Chat completions at this path; `{model_id}` in it stands for the provider's id of the model."""
 
     def run(call: Call, route: Route) -> Flow[ChatCompletion]:

@@ -17,13 +17,14 @@ from hfclient.messages import normalise
 from hfclient.stream import Stream
 from hfclient.structured import as_response_format, parse_completion
 from hfclient.types.chat import ChatCompletion, ChatCompletionChunk, ParsedChatCompletion
+from hfclient.types.messages import Message
 
 if TYPE_CHECKING:
     from hfclient.client import Client
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
-Messages: TypeAlias = str | Sequence[Mapping[str, Any] | BaseModel]
+Messages: TypeAlias = str | Sequence[Message]
 Tool: TypeAlias = Mapping[str, Any] | Callable[..., Any]
 ResponseFormat: TypeAlias = Mapping[str, Any] | type[BaseModel]
 ChatStream: TypeAlias = Stream[ChatCompletionChunk, ChatCompletion]
@@ -246,7 +247,7 @@ class Completions:
     ) -> ChatCompletion | ChatStream:
         """Ask a chat model; with `stream=True` the answer is a stream that has begun.
 
-        >>> reply = await client.chat.completions.create(model="Qwen/Qwen3-32B", messages=[{"role": "user", …}])
+        >>> reply = await client.chat.completions.create(model="Qwen/Qwen3-32B", messages=[{"role": "user", "content": "Hi"}])
         >>> reply.choices[0].message.content
         """
         if not stream:
@@ -288,6 +289,11 @@ def _check(parameters: Mapping[str, Any]) -> None:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = str(first["loc"][0])
+        if name == "stream":
+            raise InputError(
+                "chat takes no option 'stream'.",
+                advice="Use client.chat.stream(…), or client.chat.completions.create(…, stream=True).",
+            ) from None
         if first["type"] == "extra_forbidden":
             known = {*ChatSettings.__annotations__, *OPTION_NAMES, "model", "response_format"}
             raise unknown_option(name, known, where="chat") from None

@@ -17,7 +17,7 @@ from hfclient.types.chat import (
     TopLogProb,
     Usage,
 )
-from hfclient.types.messages import assistant, system, tool, user
+from hfclient.types.messages import Message, assistant, system, tool, user
 from hfclient.types.meta import Attempt, Meta
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "Function",
     "FunctionDelta",
     "LogProbs",
+    "Message",
     "Meta",
     "ParsedChatCompletion",
     "TokenLogProb",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Annotated, Any, Generic, TypeAlias, cast
 
 from pydantic import BeforeValidator, PrivateAttr
@@ -22,11 +23,14 @@ def _parts_as_text(value: Any) -> Any:
     # Mistral's reasoning models answer with content in parts; the thinking parts are read by `reasoning`.
     if not isinstance(value, list):
         return value
-    return "".join(part["text"] for part in cast("list[Any]", value) if _is_text_part(part))
+    return "".join(part["text"] for part in cast("Iterable[Any]", value) if _is_text_part(part))
 
 
 def _is_text_part(part: Any) -> bool:
-    return isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)  # pyright: ignore[reportUnknownMemberType]
+    if not isinstance(part, dict):
+        return False
+    fields = cast("dict[str, Any]", part)
+    return fields.get("type") == "text" and isinstance(fields.get("text"), str)
 
 
 def _nothing_as_empty(value: Any) -> Any:

@@ -5,24 +5,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from pydantic import BaseModel
+
+Message: TypeAlias = Mapping[str, Any] | BaseModel
+"""A message as calls take it: a dict, or one out of a reply."""
 
 
-def system(text: str) -> dict[str, Any]:
+def system(text: str) -> Message:
     return {"role": "system", "content": text}
 
 
-def user(*content: Any) -> dict[str, Any]:
+def user(*content: Any) -> Message:
     """Text, and pictures or sound as bytes, `Path`, PIL image or content part, in the order given."""
     if len(content) == 1 and isinstance(content[0], str):
         return {"role": "user", "content": content[0]}
     return {"role": "user", "content": list(content)}
 
 
-def assistant(text: str) -> dict[str, Any]:
+def assistant(text: str) -> Message:
     return {"role": "assistant", "content": text}
 
 
-def tool(tool_call_id: str, content: str) -> dict[str, Any]:
+def tool(tool_call_id: str, content: str) -> Message:
     """What the function called by the model gave back."""
     return {"role": "tool", "tool_call_id": tool_call_id, "content": content}
