@@ -12,6 +12,7 @@ from hfclient.types.chat import (
     ChunkChoice,
     Delta,
     LogProbs,
+    SaidAndThought,
     ToolCallDelta,
     Usage,
 )
@@ -87,7 +88,7 @@ def _add_choice(mine: _Choice, choice: ChunkChoice) -> None:
             _add_tool_call(mine, call)
     if delta.role:
         mine.role = delta.role
-    if delta.model_extra or delta.reasoning_content or delta.refusal:
+    if delta.model_extra or delta.reasoning_content or delta.refusal or type(delta.content) is SaidAndThought:
         _add_the_rest(mine, delta)
 
 
@@ -99,8 +100,8 @@ def _add_the_rest(mine: _Choice, delta: Delta) -> None:
     for name, value in (delta.model_extra or {}).items():
         if name == "reasoning" or value is None:
             continue
-        before = mine.extras.get(name)
-        joins = isinstance(value, str | list) and type(before) is type(value)
+        before: Any = mine.extras.get(name)
+        joins = type(before) is type(value) and type(before) in {str, list}
         mine.extras[name] = before + value if joins else value
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
-
-from anyio.lowlevel import EventLoopToken
+from typing import TYPE_CHECKING, Any
 
 from hfclient.errors import HFClientError
+
+if TYPE_CHECKING:
+    from anyio.lowlevel import EventLoopToken
 
 _running: set[asyncio.Task[None]] = set()
 

@@ -77,12 +77,12 @@ class Call:
     stream: bool = False
     providers: tuple[str, ...] = ("auto",)
     bill_to: str | None = None
-    base_url: str | None = None
+    base_url: str | None = field(default=None, repr=False)  # in its query there may be a key, as in headers and query
     timeout: Timeout = DEFAULT_TIMEOUT
     deadline: float | None = None
     retry: Retry = Retry()  # noqa: RUF009  frozen
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    query: Mapping[str, str] = field(default_factory=dict[str, str])
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    query: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     body: Mapping[str, Any] = field(default_factory=dict[str, Any])
     on_progress: Callable[[Progress], None] | None = None
 

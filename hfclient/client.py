@@ -149,7 +149,7 @@ class Client:
         defaults = self._defaults.changed(options)
         keys = self._keys.changed(options, provider=_only(defaults), base_url=defaults.base_url)
         copy = object.__new__(type(self))
-        copy._become(defaults, keys, self._shared)  # noqa: SLF001  its own class
+        copy._become(defaults, keys, self._shared)
         return copy
 
     def _become(self, defaults: Defaults, keys: Keys, shared: Shared) -> None:

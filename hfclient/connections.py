@@ -62,9 +62,7 @@ class HttpxConnection:
     shared = False
 
     def __init__(self, tls: ssl.SSLContext, proxy: str | None) -> None:
-        limits = httpx.Limits(
-            max_connections=None, max_keepalive_connections=1, keepalive_expiry=KEEP_ALIVE_SECONDS
-        )
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=1, keepalive_expiry=KEEP_ALIVE_SECONDS)
         self._transport = httpx.AsyncHTTPTransport(verify=tls, limits=limits, proxy=proxy, trust_env=False)
 
     async def send(self, request: httpx.Request) -> httpx.Response:
@@ -197,7 +195,7 @@ class _OurURL(httpx.URL):
 
 
 def _without_query(record: logging.LogRecord) -> bool:
-    """httpx's client logs the whole address of every request, and in the query of one of ours there may be a key."""
+    """Httpx's client logs the whole address of every request, and in the query of one of ours there may be a key."""
     if isinstance(record.args, tuple):
         record.args = tuple(safe_url(str(value)) if isinstance(value, _OurURL) else value for value in record.args)
     return True

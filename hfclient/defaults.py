@@ -22,7 +22,7 @@ class Defaults:
     providers: tuple[str, ...] = ("auto",)
     model: str | None = None
     bill_to: str | None = None
-    base_url: str | None = None
+    base_url: str | None = field(default=None, repr=False)  # in its query there may be a key
     timeout: Timeout = DEFAULT_TIMEOUT
     deadline: float | None = None
     retry: Retry = Retry()  # noqa: RUF009  frozen

@@ -163,7 +163,7 @@ class BadRequestError(StatusError):
 
 
 class NotSupportedError(StatusError):
-    """This provider does not serve this model, or not for this task."""
+    """The provider does not serve this model, or not for this task."""
 
 
 class AuthenticationError(StatusError):

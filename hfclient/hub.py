@@ -13,11 +13,12 @@ import anyio
 from hfclient import clock
 from hfclient.call import Timeout
 from hfclient.credentials import Key
+from hfclient.destination import Destination
 from hfclient.errors import AuthenticationError, HFClientError, HubError, NotFoundError, ResponseError, StatusError
 from hfclient.flow import Response, get
 from hfclient.redact import Secret
 from hfclient.single_flight import SingleFlight
-from hfclient.transport import Destination, Transport
+from hfclient.transport import Transport
 
 LIMIT_SECONDS = 10.0
 TIME_TO_LIVE = 300.0

@@ -153,7 +153,7 @@ def is_url(text: str) -> bool:
     return text[:8].lower().startswith(("http://", "https://", "data:"))
 
 
-def describe(source: object) -> str:  # noqa: PLR0911  one line for each kind of source
+def describe(source: object) -> str:
     """The source in a few words: never its bytes, and no secret that a URL may hold."""
     match source:
         case bytes() | bytearray():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any, TypeVar, cast
 
@@ -12,13 +12,15 @@ import anyio
 from hfclient import clock
 from hfclient.call import Call
 from hfclient.complaints import error_in_success, request_id_in
+from hfclient.destination import PATIENCE, Destination
 from hfclient.errors import HFClientError, NotAStreamError
+from hfclient.faults import translated
 from hfclient.flow import Flow, Load, Progress, Request, Response, Step, StreamPlan, Wait
 from hfclient.redact import Redactor, excerpt
 from hfclient.route import Route
 from hfclient.scrub import clean
 from hfclient.sse import Event, EventDecoder
-from hfclient.transport import PATIENCE, Destination, Exchange, Transport, translated
+from hfclient.transport import Exchange, Transport
 from hfclient.trip import Trip
 
 T = TypeVar("T")
@@ -41,10 +43,11 @@ class Remote:
 
     async def stream(self, call: Call, route: Route, trip: Trip) -> RemoteChunks:
         to = self._destination(call, route, trip)
-        assert route.task.stream is not None
-        plan = await self._drive(route.task.stream(call, route), to, trip)
+        begin = cast("Callable[[Call, Route], Flow[StreamPlan[Any]]]", route.task.stream)  # routing has made sure
+        plan = await self._drive(begin(call, route), to, trip)
         exchange = await self._transport.open(plan.request, to)
-        trip.answered(to.provider, exchange.status, to.public(exchange.headers), request_id_in(exchange.headers))
+        headers = to.public(exchange.headers)
+        trip.answered(to.provider, exchange.status, headers, request_id_in(headers))
         chunks = RemoteChunks(exchange, plan, to, EventDecoder(self._max_event_bytes))
         try:
             await chunks.check()
@@ -155,6 +158,9 @@ class RemoteChunks:
                     # An event torn by the end of the body is no event; that the end came early is told elsewhere.
                     self._events = [event for event in self._decoder.finish() if _is_whole(event)]
         return []
+
+    def clean(self, error: HFClientError) -> None:
+        clean(error, self._to.redactor())
 
     async def aclose(self) -> None:
         """Give the connection back. After [DONE] the end of the body is due at once; no server is waited for."""

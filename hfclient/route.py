@@ -21,9 +21,9 @@ class Route:
     provider: Provider
     task: Task
     model_id: str | None
-    base_url: str
+    base_url: str = field(repr=False)  # in its query there may be a key
     key: Key | None = None
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     extras: Mapping[str, Any] = field(default_factory=dict[str, Any])
     custom: bool = False
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hfclient.call import Call, spoken, unknown_provider
@@ -20,7 +20,7 @@ from hfclient.trip import Trip
 
 POLICIES = frozenset({"fastest", "cheapest", "preferred"})
 ROUTED_TASKS = frozenset({"conversational"})
-TOKEN_ADVICE = (
+HOW_TO_LOG_IN = (
     'Run "hf auth login", set HF_TOKEN, or pass Client("hf_…"); '
     "tokens are made at https://huggingface.co/settings/tokens."
 )
@@ -114,7 +114,7 @@ class Router:
             raise InputError("No model is named.", advice='Pass model="org/name", or Client(model="org/name").')
         key = await self._hugging_face_key()
         if key is None:
-            raise MissingKeyError("The Hugging Face router needs a token, and there is none.", advice=TOKEN_ADVICE)
+            raise MissingKeyError("The Hugging Face router needs a token, and there is none.", advice=HOW_TO_LOG_IN)
         task = ROUTER.tasks[call.task]
         return Route(ROUTER, task, model, self.settings.router_url, key, _billed(call))
 
@@ -155,7 +155,7 @@ class Router:
             entry = await self._entry_of(call, model, provider, routed=address.routed)
             if entry:
                 model_id, extras = entry.provider_id, dict(entry.extras)
-        return _route(call, provider, task, address, model_id, extras)
+        return _route(call, provider, address, model_id, extras)
 
     async def _entry_of(self, call: Call, model: str, provider: Provider, *, routed: bool) -> Entry | None:
         """What the Hub says of this model at this provider; None where the caller's own name for it will do."""
@@ -197,8 +197,7 @@ class Router:
             except MissingKeyError as error:
                 last = error
                 continue
-            task = provider.tasks[call.task]
-            routes.append(_route(call, provider, task, address, entry.provider_id, dict(entry.extras)))
+            routes.append(_route(call, provider, address, entry.provider_id, dict(entry.extras)))
         if not routes and last:
             raise last
         return routes
@@ -206,8 +205,7 @@ class Router:
     async def _last_resort(self, call: Call, model: str, reason: str) -> list[Route]:
         logger.warning("%s; trying hf-inference.", reason.rstrip("."))
         provider = self._known("hf-inference")
-        task = _task_of(provider, call)
-        return [_route(call, provider, task, await self._address(provider), model, {})]
+        return [_route(call, provider, await self._address(provider), model, {})]
 
     def _usable(self, entries: Sequence[Entry], call: Call) -> list[tuple[Entry, Provider]]:
         """Live ones for this task at providers we know, those in staging only if there is nothing else."""
@@ -229,7 +227,7 @@ class Router:
             return self._reached_with(found, provider)
         advice = [f'Pass Client(keys={{"{provider.name}": …}}) or set {name}.' for name in provider.variables[:1]]
         if provider.routed:
-            advice.append(TOKEN_ADVICE)
+            advice.append(HOW_TO_LOG_IN)
         raise MissingKeyError(f"There is no key for {provider.name}.", advice=" ".join(advice))
 
     async def _hugging_face_key(self) -> Key | None:
@@ -254,11 +252,9 @@ class Router:
         return Address(f"{self.settings.router_url}/{provider.name}", key, routed=True)
 
 
-def _route(
-    call: Call, provider: Provider, task: Task, address: Address, model_id: str, extras: dict[str, object]
-) -> Route:
+def _route(call: Call, provider: Provider, address: Address, model_id: str, extras: Mapping[str, object]) -> Route:
     headers = {**provider.headers, **(_billed(call) if address.routed else {})}
-    return Route(provider, task, model_id, address.base_url, address.key, headers, extras)
+    return Route(provider, _task_of(provider, call), model_id, address.base_url, address.key, headers, extras)
 
 
 def _billed(call: Call) -> dict[str, str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar, Token
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -21,8 +23,9 @@ def clean(error: ErrorT, redact: Redactor) -> ErrorT:
         elif isinstance(value, BaseModel):
             setattr(error, name, _clean_model(value, redact))
     error.args = tuple(redact(value) if isinstance(value, str) else value for value in error.args)
-    if error.__suppress_context__:
-        # What `raise … from` hides from tracebacks is still there: a parser's error, say, that holds the whole body.
+    # A parser's error holds the text that it could not read, also where `raise … from None` hides it from tracebacks.
+    parsing = isinstance(error.__context__, ValueError) and not isinstance(error.__context__, HFClientError)
+    if parsing or error.__suppress_context__:
         error.__context__ = error.__cause__
     return error
 
@@ -31,7 +34,34 @@ def scrub_cause(error: BaseException, redact: Redactor) -> None:
     """Make a foreign exception fit to be a cause: without its request, and without keys that were sent back to us."""
     forget_requests(error)
     for link in _chain(error):
-        link.args = tuple(redact(str(value)) if isinstance(value, str | bytes | bytearray) else value for value in link.args)
+        link.args = tuple(
+            redact(str(value)) if isinstance(value, str | bytes | bytearray) else value for value in link.args
+        )
+
+
+_HTTPCORE = logging.getLogger("httpcore.http11")
+_masking: ContextVar[Redactor | None] = ContextVar("hfclient_masking", default=None)
+
+
+def mask_logs(redactor: Callable[[], Redactor]) -> Token[Redactor | None] | None:
+    """At debug level httpcore logs answers as they came. From here to `unmask_logs` it does so without the keys that
+    were sent back in them; the requests of others it logs as ever."""
+    if not _HTTPCORE.isEnabledFor(logging.DEBUG):
+        return None
+    for name in ("connection", "http11", "http2", "proxy", "socks"):
+        logging.getLogger(f"httpcore.{name}").addFilter(_mask)
+    return _masking.set(redactor())
+
+
+def unmask_logs(token: Token[Redactor | None] | None) -> None:
+    if token is not None:
+        _masking.reset(token)
+
+
+def _mask(record: logging.LogRecord) -> bool:
+    if (redact := _masking.get()) is not None:
+        record.msg, record.args = redact(record.getMessage()), None
+    return True
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -145,7 +145,7 @@ def _note(kind: str, size: int) -> str:
     return f"[{kind or 'media'}, {size} bytes]"
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401, PLR0911  JSON in all its kinds, a line for each
+def _plain(value: Any) -> Any:
     """Give the value as JSON can have it, with notes in place of whatever is media."""
     match value:
         case None | bool() | int() | float():

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import platform
-from collections.abc import AsyncIterator, Callable, Generator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import parse_qsl, urlsplit
 
 import anyio
 import anyio.to_thread
@@ -20,83 +19,35 @@ from hfclient import clock
 from hfclient.call import Timeout
 from hfclient.complaints import status_error
 from hfclient.connections import Carriers, Proxies
-from hfclient.credentials import Key, origin_of
+from hfclient.credentials import origin_of
+from hfclient.destination import Destination
 from hfclient.errors import (
-    ConnectionFailedError,
-    ConnectionLostError,
-    HFClientError,
     InputError,
     ResponseError,
     StatusError,
     TimedOutError,
 )
+from hfclient.faults import translated
 from hfclient.flow import Load, Request, Response, download
 from hfclient.media import Loaded, Media
 from hfclient.pools import Lease, Pools
-from hfclient.redact import Redactor, safe_headers, safe_url
-from hfclient.retry import Retry, persist
-from hfclient.scrub import clean, scrub_cause
+from hfclient.redact import safe_url
+from hfclient.retry import persist
 from hfclient.single_flight import SingleFlight
 from hfclient.version import __version__
 
 if TYPE_CHECKING:
     from hfclient.settings import TransportKind
 
+SUCCESS = range(200, 300)
+REDIRECTION = range(300, 400)
 MAX_REDIRECTS = 5
 REPLY_LIMIT = 512 * 2**20
 ERROR_BODY_LIMIT = 2**20
-PATIENCE = 600.0
 
 USER_AGENT = f"hfclient/{__version__} python/{platform.python_version()} httpx/{httpx.__version__}"
 
 logger = logging.getLogger("hfclient")
-
-
-def _no_matter(error: HFClientError, seconds: float) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """Where requests go, what goes with them, and how long to wait and to persist."""
-
-    provider: str
-    base_url: str
-    key: Key | None = None
-    timeout: Timeout = Timeout()  # noqa: RUF009  frozen
-    model: str | None = None
-    task: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    query: Mapping[str, str] = field(default_factory=dict[str, str])
-    url_of: Callable[[str], str] | None = None
-    retry: Retry = Retry()  # noqa: RUF009  frozen
-    patience: float = PATIENCE
-    before_pause: Callable[[HFClientError, float], None] = _no_matter
-    redact: Redactor = Redactor()  # noqa: RUF009  frozen
-
-    def url(self, request: Request) -> str:
-        if request.url is not None:
-            return request.url
-        return self.url_of(request.path) if self.url_of else self.base_url + request.path
-
-    def redactor(self) -> Redactor:
-        """One that knows every secret that may have travelled with a request to here."""
-        return self.redact.adding(*self._secrets())
-
-    def _secrets(self) -> list[str]:
-        secrets = [value for name, value in self.headers.items() if safe_headers({name: value})[name] != value]
-        if self.key:
-            secrets.append(self.key.secret.reveal())
-        secrets += [value for _, value in parse_qsl(urlsplit(self.base_url).query)]
-        return [*secrets, *self.query.values()]
-
-    def public(self, headers: Mapping[str, str]) -> Mapping[str, str]:
-        """An answer's headers as they may be shown: without cookies, and without a key that was sent back to us."""
-        shown = safe_headers(headers)
-        secrets = self._secrets()
-        if any(secret in value for secret in secrets if secret for value in shown.values()):
-            redact = self.redactor()
-            return {name: redact(value) for name, value in shown.items()}
-        return shown
 
 
 class Exchange:
@@ -191,7 +142,9 @@ class Transport:
         url = step.media.url
         if url is None or url[:5].lower() == "data:":
             return await anyio.to_thread.run_sync(step.media.read)
-        anonymous = Destination(to.provider, url, timeout=to.timeout, patience=to.patience, before_pause=to.before_pause)
+        anonymous = Destination(
+            to.provider, url, timeout=to.timeout, patience=to.patience, before_pause=to.before_pause
+        )
         try:
             reply = await self.send(download(url), anonymous)
         except StatusError as error:
@@ -218,11 +171,12 @@ class Transport:
         url = to.url(request)
         for _ in range(MAX_REDIRECTS + 1):
             exchange = await self._exchange(request, to, url, silence)
-            if exchange.status < 300:
+            if exchange.status in SUCCESS:
                 return exchange
-            if 300 <= exchange.status < 400:
+            if exchange.status in REDIRECTION:
                 await exchange.aclose()
-                url = _redirected(request, to, url, exchange)
+                with translated(to):
+                    url = _redirected(request, to, url, exchange)
                 continue
             raise await self._refused(exchange, to)
         raise ResponseError(f"{to.provider} redirected more than {MAX_REDIRECTS} times.")
@@ -255,7 +209,8 @@ class Transport:
             raise
         if logger.isEnabledFor(logging.DEBUG):
             seconds = clock.now() - started
-            logger.debug("%s %s → %d in %.2f s", request.method, safe_url(url), response.status_code, seconds)
+            shown = to.redactor()(safe_url(url))  # a redirect may have led to a path with a key in it
+            logger.debug("%s %s → %d in %.2f s", request.method, shown, response.status_code, seconds)
         return Exchange(response, lease)
 
     async def _outgoing(self, request: Request, to: Destination, url: str, silence: float) -> httpx.Request:
@@ -297,58 +252,6 @@ class Transport:
             ) from error
 
 
-@contextmanager
-def translated(to: Destination) -> Generator[None]:
-    """Every failure of httpx becomes one of ours, without the request it holds, and every error is free of keys."""
-    unwritable: str | None = None
-    try:
-        yield
-    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict) as error:
-        redact = to.redactor()
-        ours = clean(as_ours(error, to), redact)
-        scrub_cause(error, redact)
-        raise ours from error
-    except UnicodeError as error:
-        unwritable = str(error)
-    except HFClientError as error:
-        clean(error, to.redactor())
-        raise
-    if unwritable is not None:  # raised out here, because a UnicodeError holds the whole value, which may be a key
-        raise InputError(f"The request cannot be sent: {unwritable}", advice="Headers and host names take ASCII only.")
-
-
-def as_ours(error: Exception, to: Destination) -> HFClientError:
-    """The place in our tree of each of httpx's errors."""
-    said = str(error) or type(error).__name__
-    match error:
-        case httpx.ConnectTimeout():
-            return ConnectionFailedError(
-                f"{to.provider} could not be reached within {to.timeout.connect:g} s.",
-                advice=f"Is {origin_of(to.base_url)} up, and reachable from here?",
-            )
-        case httpx.PoolTimeout():
-            return TimedOutError("No connection became free in time.", advice="Make fewer calls at once.")
-        case httpx.TimeoutException():
-            return TimedOutError(
-                f"{to.provider} was silent for longer than the timeout allows.",
-                advice="Raise timeout=…, or stream: then the answer's beginning comes early.",
-            )
-        case httpx.UnsupportedProtocol() | httpx.LocalProtocolError() | httpx.InvalidURL() | httpx.CookieConflict():
-            return InputError(f"The request cannot be sent: {said}")
-        case httpx.ConnectError() | httpx.ProxyError():
-            return ConnectionFailedError(
-                f"{to.provider} could not be reached: {said}",
-                advice=f"Nothing was sent. Is {origin_of(to.base_url)} right, and reachable from here?",
-            )
-        case httpx.TransportError() if not isinstance(error, httpx.DecodingError):
-            return ConnectionLostError(
-                f"The connection to {to.provider} broke: {said}",
-                advice="The provider may have done the work. Try again if doing it twice does no harm.",
-            )
-        case _:
-            return ResponseError(f"{to.provider}'s answer could not be read: {said}")
-
-
 def _redirected(request: Request, to: Destination, url: str, exchange: Exchange) -> str:
     target = exchange.headers.get("location")
     if not target:
@@ -358,9 +261,7 @@ def _redirected(request: Request, to: Destination, url: str, exchange: Exchange)
         same = origin_of(new) == origin_of(url)
     except (httpx.InvalidURL, InputError):
         raise ResponseError(f"{to.provider} redirected to an address that makes no sense.") from None
-    if new.startswith(("http://", "https://")) and (
-        request.repeatable or (exchange.status in {307, 308} and same)
-    ):
+    if new.startswith(("http://", "https://")) and (request.repeatable or (exchange.status in {307, 308} and same)):
         return new
     raise ResponseError(
         f"{to.provider} redirected a {request.method} to {safe_url(new)}, which is not followed.",
@@ -376,7 +277,8 @@ async def _body_of(request: Request, headers: dict[str, str]) -> dict[str, Any]:
         return {"content": encoded(request.json)}
     if request.files is not None:
         files = {
-            name: (filename, await _bytes_of(content), kind) for name, (filename, content, kind) in request.files.items()
+            name: (filename, await _bytes_of(content), kind)
+            for name, (filename, content, kind) in request.files.items()
         }
         return {"files": files, "data": dict(request.data or {})}
     if request.content is not None:

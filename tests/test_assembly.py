@@ -141,7 +141,11 @@ def test_tool_calls_without_index_by_id() -> None:
 def test_tool_calls_without_index_and_id() -> None:
     """With neither index nor id, a name begins a call and what follows belongs to it."""
     assert calls_of(
-        call_piece("{", name="first"), call_piece("}"), call_piece(name="second"), call_piece("[", id=""), call_piece("]")
+        call_piece("{", name="first"),
+        call_piece("}"),
+        call_piece(name="second"),
+        call_piece("[", id=""),
+        call_piece("]"),
     ) == [("", "first", "{}"), ("", "second", "[]")]
 
 
@@ -240,8 +244,11 @@ def test_the_message_can_be_sent_back() -> None:
     assert sent["tool_calls"][0] == {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 
 
+Split = tuple[str, list[str]]
+
+
 @st.composite
-def split_texts(draw: st.DrawFn) -> tuple[str, list[str]]:
+def split_texts(draw: st.DrawFn) -> Split:
     """A text, and the same text in pieces."""
     text = draw(st.text(max_size=40))
     cuts = sorted(draw(st.sets(st.integers(0, len(text)), max_size=6)))
@@ -267,7 +274,7 @@ def split_completions(draw: st.DrawFn) -> tuple[ChatCompletion, list[ChatComplet
     return ChatCompletion.model_validate({**head, "choices": choices, "usage": usage}), [*chunks, chunk(usage=usage)]
 
 
-def _pieces(index: int, said: dict[str, tuple[str, list[str]]], calls: list[tuple[str, list[str]]]) -> list[dict[str, Any]]:
+def _pieces(index: int, said: dict[str, Split], calls: list[Split]) -> list[dict[str, Any]]:
     pieces = [piece({name: part}, index) for name, (_, parts) in said.items() for part in parts]
     for number, (_, parts) in enumerate(calls):
         begun = call_piece("", index=number, id=f"call-{number}", type="function", name="f")
@@ -293,3 +300,15 @@ def test_any_split_comes_together_again(split: tuple[ChatCompletion, list[ChatCo
     """However a completion is cut into chunks, its chunks are that completion."""
     whole, chunks = split
     assert assembled(*chunks).model_dump() == whole.model_dump()
+
+
+def test_content_in_parts_is_put_together_apart() -> None:
+    """What was said and what was thought do not mix, however the parts arrive."""
+    thinking = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm"}]}
+    pieces = [[thinking], [thinking, {"type": "text", "text": "Hel"}], "lo"]
+    assembly = ChatAssembly()
+    for content in pieces:
+        assembly.add(ChatCompletionChunk.model_validate({"choices": [{"delta": {"content": content}}]}))
+    whole = assembly.result()
+    assert whole is not None
+    assert (whole.text, whole.reasoning) == ("Hello", "HmHm")

@@ -214,6 +214,13 @@ async def test_a_call_checks_what_only_it_has(name: str, value: Any) -> None:
             await client.chat("hi", **{name: value})
 
 
+@pytest.mark.parametrize("model", ["..", "../whoami-v2", "org/../../x"])
+def test_a_model_does_not_climb_out_of_its_path(model: str) -> None:
+    """A name that would lead to another address of the Hub is none."""
+    with pytest.raises(InputError, match="leads elsewhere"):
+        Client(model=model)
+
+
 def test_a_synchronous_httpx_client_is_refused() -> None:
     """The slip that everybody makes once."""
     with (

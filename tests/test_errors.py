@@ -62,9 +62,7 @@ def full(kind: type[HFClientError]) -> HFClientError:
 
 def test_everything_public_is_an_error_of_ours() -> None:
     """The module's public names are its exceptions, in order, and every one of them is an HFClientError."""
-    defined = [
-        name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)
-    ]
+    defined = [name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)]
     assert sorted(defined) == errors.__all__
     assert all(issubclass(kind, HFClientError) for kind in CLASSES)
 
@@ -78,9 +76,7 @@ def test_the_tree_is_drawn_as_it_is() -> None:
         del stack[depth:]
         drawn[name] = stack[-1] if stack else None
         stack.append(name)
-    assert drawn == {
-        kind.__name__: None if kind is HFClientError else kind.__mro__[1].__name__ for kind in CLASSES
-    }
+    assert drawn == {kind.__name__: None if kind is HFClientError else kind.__mro__[1].__name__ for kind in CLASSES}
 
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
@@ -104,7 +100,7 @@ def test_each_says_what_where_and_what_to_do(kind: type[HFClientError]) -> None:
 def test_each_survives_a_pickle(kind: type[HFClientError], protocol: int) -> None:
     """An error that crosses a process has everything it had."""
     error = full(kind)
-    found = pickle.loads(pickle.dumps(error, protocol))  # noqa: S301  our own
+    found = pickle.loads(pickle.dumps(error, protocol))
     assert type(found) is kind
     assert vars(found) == vars(error)
     assert str(found) == str(error)

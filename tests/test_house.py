@@ -48,6 +48,8 @@ ROAD = [
     "hfclient.transcript",
     "hfclient.semconv",
     "hfclient.transport",
+    "hfclient.faults",
+    "hfclient.destination",
     "hfclient.pools",
     "hfclient.connections",
     "hfclient.single_flight",

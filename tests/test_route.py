@@ -92,6 +92,9 @@ def test_a_path_of_one_segment_is_joined_too() -> None:
     assert joined(f"{HOST}/x", "/generate") == f"{HOST}/x/generate"
     assert joined(f"{HOST}/x", "/v1") == f"{HOST}/x/v1"
     assert joined(f"{HOST}/v2", "/") == f"{HOST}/v2"
+    assert joined(f"{HOST}/v2", "/serve/chat") == f"{HOST}/v2/serve/chat"
+    assert joined(f"{HOST}/v2/chat", "/serve/v1/chat") == f"{HOST}/v2/chat"
+    assert joined(f"{HOST}/v2", "/serve/v1/chat") == f"{HOST}/v2/chat"
 
 
 def test_only_an_address_of_the_callers_is_looked_into() -> None:

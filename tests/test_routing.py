@@ -707,6 +707,13 @@ async def test_an_address_for_a_task_that_has_no_convention(internet: Internet) 
         await classify(Client(base_url="https://mine.example"))
 
 
+async def test_an_address_beside_several_providers(internet: Internet) -> None:
+    """One address cannot be several providers: which of them was meant is asked before anything is sent."""
+    with pytest.raises(InputError, match="names several: groq, together"):
+        await chat(Client(base_url="https://mine.example", provider=["groq", "auto", "together"]))
+    assert internet.requests == []
+
+
 async def test_an_address_that_is_down(internet: Internet) -> None:
     """There is nobody to move on to."""
     internet.at("mine.example", httpx.ConnectError("refused"))

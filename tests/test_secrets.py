@@ -1,4 +1,4 @@
-"""Keys planted in every place a caller may put them, servers that send them back, and a search of all that comes out."""
+"""Keys planted in every place where a caller may put them, servers that send them back, and a search of all output."""
 
 from __future__ import annotations
 
@@ -31,10 +31,11 @@ from pydantic import BaseModel
 from hfclient import Client, Retry, recording
 from hfclient.call import Call
 from hfclient.credentials import Key, Keys
+from hfclient.destination import Destination
 from hfclient.errors import HFClientError, InputError
 from hfclient.redact import Redactor, Secret
 from hfclient.route import Route
-from hfclient.transport import Destination, Transport
+from hfclient.transport import Transport
 from tests.loopback import (
     Close,
     HoldUntilClosed,
@@ -44,11 +45,13 @@ from tests.loopback import (
     Send,
     Step,
     answer,
+    by_path,
     chat,
     chat_chunks,
     chat_completion,
     frame,
     head,
+    hub,
     json_answer,
     sse_answer,
 )
@@ -56,6 +59,7 @@ from tests.loopback import (
 pytestmark = pytest.mark.anyio
 
 EVENTS = chat_chunks("One two three.")
+MODEL = "org/model"
 
 # Made up here, and for the most part unlike any known kind of key: only who knows them can find them.
 TOKEN = "hf_fake_" + "argument0a1b2c3d"
@@ -134,8 +138,7 @@ class Evidence:
                 self.results += [result.meta, result.model_dump()]
             except HFClientError as error:
                 self.errors += [error, copy.copy(error)]
-        shared = client._shared
-        parts = (client, client.defaults, client._keys, client.chat, stream, shared, client.dispatcher, stream._call)
+        parts = (client, client._keys, client.chat, stream, client._shared, client.dispatcher)
         self.shown += [form(part) for part in parts for form in (repr, str, format)]
 
 
@@ -177,7 +180,8 @@ def assert_clean(evidence: Evidence, watch: Watch) -> None:
     assert evidence.results or evidence.errors
     leaks = [(each, searched(each)) for each in [*evidence.results, *evidence.errors]]
     assert [(repr(each)[:300], found) for each, found in leaks if found] == []
-    assert [text[:300] for text in [*evidence.shown, *watch.everything()] if found_in(text)] == []
+    leaked = [text for text in [*evidence.shown, *watch.everything()] if found_in(text)]
+    assert [(text[:300], found_in(text)) for text in leaked] == []
 
 
 def said_back(request: Received) -> str:
@@ -237,7 +241,9 @@ ECHOES: dict[str, Echo] = {
     "chunk size": lambda said: [Send(head(200, {"transfer-encoding": "chunked"}) + f"{said}\r\n".encode()), Close()],
     "length": lambda said: [Send(f"HTTP/1.1 200 OK\r\ncontent-length: {said}\r\n\r\n".encode()), Close()],
     "encoding": lambda said: answer(said.encode(), headers={"content-encoding": "gzip"}),
-    "redirect": lambda said: answer(b"", status=302, headers={"location": f"http://localhost:1/{quote(said)}?k={said}"}),
+    "redirect": lambda said: answer(
+        b"", status=302, headers={"location": f"http://localhost:1/{quote(said)}?k={said}"}
+    ),
     "redirect, kept": lambda said: answer(b"", status=307, headers={"location": f"/{quote(said)}"}),
     "redirect to nonsense": lambda said: answer(b"", status=307, headers={"location": f"http://{said}:a/"}),
     "redirect elsewhere": lambda said: answer(b"", status=308, headers={"location": f"http://a:{said}@localhost/"}),
@@ -247,18 +253,21 @@ ECHOES: dict[str, Echo] = {
 }
 
 
+# Where decoding fails, httpx drops a generator of its own half-way, and trio remarks on it.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("echo", ECHOES)
 async def test_nothing_a_server_says_brings_a_key_out(echo: str, watch: Watch) -> None:
     """Whatever a server sends back, in whichever place, no key of the call's is in anything that a person may see."""
     evidence = Evidence()
     with Loopback(lambda request: ECHOES[echo](said_back(request))) as server:
         for token in (TOKEN, PLAIN, ODD):
-            async with Client.endpoint(f"{server.url}/v1?k={QUERY}", token, model="m", timeout=0.5, retry=False) as client:
+            url = f"{server.url}/v1?k={QUERY}"
+            async with Client.endpoint(url, token, model="m", timeout=0.2, retry=False) as client:
                 await evidence.of(client, extra_query={"q": OWN_QUERY})
                 own = {"x-api-key": HEADER, "cookie": f"a={HEADER}", "X-Own-Token": HEADER, "Authorization": HEADER}
                 await evidence.of(client.with_options(headers=own))
-                await evidence.of(client, extra_headers=own, deadline=0.2)
-        assert all(any(found_in(said_back(request))) for request in server.requests if "localhost" not in request.target)
+                await evidence.of(client, extra_headers=own, deadline=0.1)
+        assert all(found_in(said_back(request)) for request in server.requests)
     assert_clean(evidence, watch)
 
 
@@ -270,12 +279,17 @@ async def test_the_token_of_this_machine(monkeypatch: pytest.MonkeyPatch, watch:
     async def no_pause(seconds: float) -> None: ...
 
     monkeypatch.setattr("hfclient.clock.sleep", no_pause)
-    with Loopback(lambda request: refusal(503)(said_back(request))) as server:
+    mapping = {name: {"status": "live", "providerId": "m", "task": "conversational"} for name in ("groq", "together")}
+    known = f"/api/models/{MODEL}"
+    servers = {known: hub(mapping), "/api/": lambda request: refusal(401)(said_back(request))}
+    servers[""] = lambda request: refusal(503)(said_back(request))
+    with Loopback(by_path(servers)) as server:
         monkeypatch.setenv("HF_ENDPOINT", server.url)
         monkeypatch.setenv("HFCLIENT_ROUTER", server.url)
         for provider in ("auto", "groq", ["groq", "together"]):
-            async with Client(provider=provider, model="org/model", retry=Retry(attempts=3), deadline=2) as client:
-                await evidence.of(client)
+            for model in (MODEL, "org/unknown"):
+                async with Client(provider=provider, model=model, retry=Retry(attempts=3)) as client:
+                    await evidence.of(client)
         assert any(found_in(said_back(request)) for request in server.requests)
     assert_clean(evidence, watch)
 
@@ -299,8 +313,7 @@ async def test_a_providers_key(way: str, monkeypatch: pytest.MonkeyPatch, watch:
         return httpx.Response(401, json={"error": f"unknown key {sent[-1]}"}, headers={"x-request-id": sent[-1]})
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(handle)) as http_client:
-        async with Client(http_client=http_client, **options) as client:
-            await evidence.of(client)
+        await evidence.of(Client(http_client=http_client, **options))
     assert any(PROVIDER in each for each in sent)
     assert_clean(evidence, watch)
 
@@ -315,8 +328,9 @@ async def test_a_client_shows_none_of_its_keys(watch: Watch) -> None:
         headers={"authorization": f"Bearer {HEADER}", "x-own-token": HEADER},
     )
     key = Key(Secret(TOKEN), frozenset({"https://localhost:443"}))
-    to = Destination("groq", f"https://localhost?k={QUERY}", key, headers={"x-own-token": HEADER}, query={"q": OWN_QUERY})
-    stream = client.chat.stream("hi", model="m", extra_query={"q": OWN_QUERY}, extra_headers={"x-own-token": HEADER})
+    own = {"x-own-token": HEADER}
+    to = Destination("groq", f"https://localhost?k={QUERY}", key, headers=own, query={"q": OWN_QUERY})
+    stream = client.chat.stream("hi", model="m", extra_query={"q": OWN_QUERY}, extra_headers=own)
     provider = client._shared.registry.find("groq")
     assert provider is not None
     route = Route(provider, provider.tasks["conversational"], "m", f"https://localhost?k={QUERY}", key)
@@ -325,7 +339,7 @@ async def test_a_client_shows_none_of_its_keys(watch: Watch) -> None:
     parts += [client._shared, client._keys, client.dispatcher, client.chat, client.chat.completions, Secret(PLAIN)]
     parts += [Redactor(ALL), Call("conversational", "hi", headers={"authorization": HEADER}, query={"q": QUERY})]
     shown = [(type(part).__name__, form(part)) for part in parts for form in (repr, str, format)]
-    assert [(name, found_in(text)) for name, text in shown if found_in(text)] == []
+    assert {name: found_in(text) for name, text in shown if found_in(text)} == {}
     for part in (client, Secret(PLAIN), Redactor(ALL)):
         with pytest.raises(TypeError):
             pickle.dumps(part)
@@ -339,7 +353,6 @@ async def test_a_client_shows_none_of_its_keys(watch: Watch) -> None:
         lambda: Client(PLAIN),
         lambda: Client(TOKEN, base_url=f"https://user:{PLAIN}@localhost/v1"),
         lambda: Client.endpoint(f"https://{PLAIN}@localhost/v1"),
-        lambda: Client.endpoint(f"https://localhost:{PLAIN}/v1"),
         lambda: Client.endpoint(f"localhost?key={PLAIN}"),
         lambda: Client(keys={"groq": f"{PLAIN}\n{PLAIN}"}),
         lambda: Client(keys=[PLAIN]),  # type: ignore[arg-type]
@@ -364,8 +377,8 @@ async def test_media_at_a_signed_address(watch: Watch) -> None:
     with Loopback(lambda request: refusal(403)(request.target)) as server:
         picture = f"{server.url}/cat.png?X-Amz-Signature={QUERY}"
         transport = Transport(max_connections=1)
-        from hfclient.flow import Load  # noqa: PLC0415
-        from hfclient.media import Media  # noqa: PLC0415
+        from hfclient.flow import Load
+        from hfclient.media import Media
 
         try:
             with pytest.raises(InputError) as caught:
@@ -425,11 +438,11 @@ def test_the_debug_log_of_a_program() -> None:
             "FAKE_TOKEN": TOKEN,
             "FAKE_PLAIN": PLAIN,
         }
-        done = subprocess.run(  # noqa: S603  our own
+        done = subprocess.run(
             [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True, timeout=60
         )
     assert "POST" in done.stderr
-    assert "refused" not in done.stderr
+    assert "to=refused" not in done.stderr
     assert found_in(done.stdout + done.stderr) == []
 
 

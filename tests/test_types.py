@@ -75,9 +75,10 @@ def test_reasoning_is_found_under_either_name() -> None:
 
 def test_content_in_parts_is_read_as_text() -> None:
     """Mistral's reasoning models answer in parts."""
-    parts = [{"type": "thinking", "thinking": []}, {"type": "text", "text": "Hi"}, {"type": "text", "text": "!"}]
-    assert completion(content=parts).text == "Hi!"
-    assert chunk({"choices": [{"index": 0, "delta": {"content": parts}}]}).text == "Hi!"
+    thinking = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}
+    parts = [thinking, {"type": "text", "text": "Hi"}, "?", {"type": "text", "text": "!"}]
+    for answer in (completion(content=parts), chunk({"choices": [{"index": 0, "delta": {"content": parts}}]})):
+        assert (answer.text, answer.reasoning) == ("Hi!", "Hm.")
 
 
 @pytest.mark.parametrize(

@@ -110,15 +110,21 @@ def read_completion(reply: Response) -> ChatCompletion:
     return completion
 
 
+# What `model_validate_json` calls: a stream is thousands of these.
+_chunk_from_json: Callable[[bytes], ChatCompletionChunk] = ChatCompletionChunk.__pydantic_validator__.validate_json
+
+
 def read_chunk(event: Event) -> ChatCompletionChunk | None:
     """An event of the stream; other kinds of event than messages and errors are passed over."""
-    if event.event not in ("message", "error", ""):
+    kind = event.event
+    if kind not in {"message", "error", ""}:
         return None
     try:
-        chunk = ChatCompletionChunk.model_validate_json(event.data)
+        chunk = _chunk_from_json(event.data)
     except ValidationError as error:
         return _odd_chunk(event, _first_fault(error))
-    if event.event == "error" or (chunk.model_extra and chunk.model_extra.get("error")):
+    extra = chunk.__pydantic_extra__
+    if kind == "error" or (extra and extra.get("error")):
         return _odd_chunk(event, "it is marked as an error")
     return chunk
 

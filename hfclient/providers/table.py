@@ -52,12 +52,8 @@ PROVIDERS: tuple[Provider, ...] = (
         mapped=False,
     ),
     Provider("nebius", "https://api.tokenfactory.nebius.com", {CHAT: chat()}, ("NEBIUS_API_KEY",), routed=False),
-    Provider(
-        "novita", "https://api.novita.ai", {CHAT: chat("/v3/openai/chat/completions")}, ("NOVITA_API_KEY",)
-    ),
-    Provider(
-        "nscale", "https://inference.api.nscale.com", {CHAT: chat()}, ("NSCALE_API_KEY", "NSCALE_SERVICE_TOKEN")
-    ),
+    Provider("novita", "https://api.novita.ai", {CHAT: chat("/v3/openai/chat/completions")}, ("NOVITA_API_KEY",)),
+    Provider("nscale", "https://inference.api.nscale.com", {CHAT: chat()}, ("NSCALE_API_KEY", "NSCALE_SERVICE_TOKEN")),
     Provider(
         "openai",
         "https://api.openai.com",

@@ -182,9 +182,7 @@ class Chat:
         ...     async for text in stream.text():
         ...         print(text, end="")
         """
-        return chat_completion_stream(
-            self._client, messages, model=model, response_format=response_format, **options
-        )
+        return chat_completion_stream(self._client, messages, model=model, response_format=response_format, **options)
 
     async def parse(
         self,
@@ -247,7 +245,8 @@ class Completions:
     ) -> ChatCompletion | ChatStream:
         """Ask a chat model; with `stream=True` the answer is a stream that has begun.
 
-        >>> reply = await client.chat.completions.create(model="Qwen/Qwen3-32B", messages=[{"role": "user", "content": "Hi"}])
+        >>> messages = [{"role": "user", "content": "Hi"}]
+        >>> reply = await client.chat.completions.create(model="Qwen/Qwen3-32B", messages=messages)
         >>> reply.choices[0].message.content
         """
         if not stream:

@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 from hfclient.types.meta import Meta
 
-
 T = TypeVar("T")
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Annotated, Any, Generic, TypeAlias, cast
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeAlias
 
-from pydantic import BeforeValidator, PrivateAttr
+from pydantic import AfterValidator, BeforeValidator, PrivateAttr
 from typing_extensions import TypeVar
 
 from hfclient.types.base import Result, Wire
@@ -14,31 +14,39 @@ from hfclient.types.base import Result, Wire
 T = TypeVar("T", default=Any)
 
 
-def _arguments_as_text(value: Any) -> Any:
-    # Some providers send the arguments as an object rather than as the JSON text of one.
-    return value if value is None or isinstance(value, str) else json.dumps(value)
+class SaidAndThought(str):
+    """Content that came in parts, as Mistral's reasoning models send it: what was said, and what was thought."""
+
+    __slots__ = ("thought",)
+    thought: str
 
 
-def _parts_as_text(value: Any) -> Any:
-    # Mistral's reasoning models answer with content in parts; the thinking parts are read by `reasoning`.
-    if not isinstance(value, list):
-        return value
-    return "".join(part["text"] for part in cast("Iterable[Any]", value) if _is_text_part(part))
+def _said_and_thought(parts: list[Any]) -> SaidAndThought:
+    content = SaidAndThought("".join(_texts(parts)))
+    content.thought = "".join(text for part in _objects(parts) for text in _texts(part.get("thinking") or ()))
+    return content
 
 
-def _is_text_part(part: Any) -> bool:
-    if not isinstance(part, dict):
-        return False
-    fields = cast("dict[str, Any]", part)
-    return fields.get("type") == "text" and isinstance(fields.get("text"), str)
+def _texts(parts: Iterable[Any]) -> list[str]:
+    found = [part.get("text") for part in _objects(parts) if part.get("type") == "text"]
+    return [text for text in found if isinstance(text, str)]
+
+
+def _objects(values: Iterable[Any]) -> list[dict[str, Any]]:
+    return [value for value in values if isinstance(value, dict)]
 
 
 def _nothing_as_empty(value: Any) -> Any:
     return () if value is None else value
 
 
-Text: TypeAlias = Annotated[str | None, BeforeValidator(_parts_as_text)]
-ArgumentsText: TypeAlias = Annotated[str, BeforeValidator(_arguments_as_text)]
+# Unions rather than validators in front: text, which is what nearly all of it is, then passes without a call to Python.
+if TYPE_CHECKING:
+    Text: TypeAlias = str | None
+    ArgumentsText: TypeAlias = str
+else:
+    Text = str | Annotated[list[Any], AfterValidator(_said_and_thought)] | None
+    ArgumentsText = str | Annotated[dict[str, Any] | list[Any], AfterValidator(json.dumps)]
 
 
 class Usage(Wire):
@@ -101,7 +109,7 @@ class ChatMessage(Wire):
 
     @property
     def reasoning(self) -> str | None:
-        return self.reasoning_content or _extra_text(self, "reasoning")
+        return self.reasoning_content or _thought(self.content) or _extra_text(self, "reasoning")
 
 
 class Choice(Wire):
@@ -168,7 +176,7 @@ class ParsedChatCompletion(ChatCompletion, Generic[T]):
 
 class FunctionDelta(Wire):
     name: str | None = None
-    arguments: Annotated[str | None, BeforeValidator(_arguments_as_text)] = None
+    arguments: ArgumentsText | None = None
 
 
 class ToolCallDelta(Wire):
@@ -187,7 +195,7 @@ class Delta(Wire):
 
     @property
     def reasoning(self) -> str | None:
-        return self.reasoning_content or _extra_text(self, "reasoning")
+        return self.reasoning_content or _thought(self.content) or _extra_text(self, "reasoning")
 
 
 class ChunkChoice(Wire):
@@ -221,6 +229,10 @@ class ChatCompletionChunk(Wire):
     @property
     def finish_reason(self) -> str | None:
         return self.choices[0].finish_reason if self.choices else None
+
+
+def _thought(content: str | None) -> str | None:
+    return content.thought if isinstance(content, SaidAndThought) else None
 
 
 def _extra_text(value: Wire, name: str) -> str | None:

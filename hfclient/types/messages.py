@@ -1,6 +1,6 @@
 """Short ways to write messages; each gives the plain dict that the API takes.
 
-    messages = [system("Be brief."), user("What is in this picture?", Path("cat.png"))]
+messages = [system("Be brief."), user("What is in this picture?", Path("cat.png"))]
 """
 
 from __future__ import annotations
