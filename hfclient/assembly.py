@@ -135,6 +135,8 @@ def _tool_call_meant(mine: _Choice, delta: ToolCallDelta) -> _ToolCall:
             for call in mine.tool_calls:
                 if call.id == delta.id:
                     return call
+            if not named and not mine.tool_calls[-1].id:
+                return mine.tool_calls[-1]  # its id comes late
         elif not (named and mine.tool_calls[-1].name):
             return mine.tool_calls[-1]
     call = _ToolCall()

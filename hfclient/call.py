@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from typing_extensions import TypedDict
@@ -33,6 +33,10 @@ class Timeout:
     pool: float = 120.0
     idle: float = 120.0
 
+    def __post_init__(self) -> None:
+        for part in fields(self):
+            _checked_seconds(f"Timeout.{part.name}", getattr(self, part.name))
+
     @classmethod
     def of(cls, value: float | Timeout | None) -> Timeout:
         """A bare number bounds every silence; it can shorten the wait for a connection but not lengthen it."""
@@ -40,13 +44,17 @@ class Timeout:
             return DEFAULT_TIMEOUT
         if isinstance(value, Timeout):
             return value
-        if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value) or value <= 0:
-            raise InputError(
-                f"timeout={value!r} is not a number of seconds above 0.",
-                advice="Pass seconds, or Timeout(connect=…, read=…, idle=…); math.inf waits for ever.",
-            )
-        seconds = float(value)
+        seconds = _checked_seconds("timeout", value)
         return cls(min(DEFAULT_TIMEOUT.connect, seconds), seconds, seconds, seconds, seconds)
+
+
+def _checked_seconds(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value) or value <= 0:
+        raise InputError(
+            f"{name}={value!r} is not a number of seconds above 0.",
+            advice="Pass seconds, or Timeout(connect=…, read=…, idle=…); math.inf waits for ever.",
+        )
+    return float(value)
 
 
 DEFAULT_TIMEOUT = Timeout()

@@ -96,6 +96,7 @@ class AiohttpConnections:
             connector = aiohttp.TCPConnector(limit=0, ssl=tls, keepalive_timeout=KEEP_ALIVE_SECONDS)
             return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
+        self._never_sent = (aiohttp.ClientConnectorError, aiohttp.ServerTimeoutError)
         self._transport = httpx_aiohttp.AiohttpTransport(
             verify=tls, proxy=httpx.Proxy(proxy) if proxy else None, client=session
         )
@@ -105,15 +106,24 @@ class AiohttpConnections:
         timeouts = request.extensions["timeout"]
         wait, silence = timeouts["read"], request.extensions["silence"]
         if wait == silence:
-            return await self._transport.handle_async_request(request)
+            return await self._sent(request)
         timeouts["read"] = None
         try:
             with anyio.fail_after(wait):
-                response = await self._transport.handle_async_request(request)
+                response = await self._sent(request)
         except TimeoutError:
             raise httpx.ReadTimeout("", request=request) from None
         response.stream = _BoundedSilences(response.stream, silence)
         return response
+
+    async def _sent(self, request: httpx.Request) -> httpx.Response:
+        try:
+            return await self._transport.handle_async_request(request)
+        except httpx.ConnectTimeout as error:
+            if isinstance(error.__cause__, self._never_sent):
+                raise
+            # httpx-aiohttp calls a server that hung up so; but then the request had gone out.
+            raise httpx.ReadError(str(error), request=request) from error
 
     async def aclose(self) -> None:
         await self._transport.aclose()
@@ -183,6 +193,8 @@ class Given:
 
     async def send(self, request: httpx.Request) -> httpx.Response:
         request.url = _OurURL(request.url)
+        if self._client.is_closed:
+            raise InputError("The http_client is closed.", advice="Close it after the last call, or give another.")
         response = await self._client.send(request, stream=True, auth=None, follow_redirects=False)
         request.extensions["timeout"]["read"] = request.extensions["silence"]
         return response

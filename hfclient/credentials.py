@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -26,10 +27,11 @@ def origin_of(url: str) -> str:
     """Scheme, host and port, always spelt the same way."""
     parts = urlsplit(url)
     scheme = parts.scheme.lower()
-    try:
+    port: int | None = -1
+    with suppress(ValueError):
         port = parts.port or DEFAULT_PORTS.get(scheme)
-    except ValueError:
-        raise InputError(f"The address has no valid port: {scheme}://{parts.hostname or ''}") from None
+    if port == -1:  # raised out here, because the ValueError holds what stands there, which may be a key
+        raise InputError(f"The address has no valid port: {scheme}://{parts.hostname or ''}")
     return f"{scheme}://{(parts.hostname or '').lower()}:{port}"
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeGuard, cast
+from typing import Any, TypeAlias, TypeGuard, cast
 from urllib.parse import quote
 
 import anyio
@@ -17,7 +16,7 @@ from hfclient.destination import Destination
 from hfclient.errors import AuthenticationError, HFClientError, HubError, NotFoundError, ResponseError, StatusError
 from hfclient.flow import Response, get
 from hfclient.redact import Secret
-from hfclient.single_flight import SingleFlight
+from hfclient.single_flight import SingleFlight, again
 from hfclient.transport import Transport
 
 LIMIT_SECONDS = 10.0
@@ -66,13 +65,16 @@ def _entry(row: dict[str, Any]) -> Entry | None:
     return Entry(provider, provider_id, task, str(status), row)
 
 
+Answer: TypeAlias = tuple[Entry, ...] | NotFoundError | HubError
+
+
 class Hub:
     """The Hub, as far as routing needs it. Answers are kept per token: what a model's page says depends on who asks."""
 
     def __init__(self, transport: Transport, url: str) -> None:
         self._transport = transport
         self.url = url
-        self._kept: dict[tuple[str, Secret | None], tuple[float, tuple[Entry, ...] | NotFoundError]] = {}
+        self._kept: dict[tuple[str, Secret | None], tuple[float, Answer]] = {}
         self._flights: SingleFlight[tuple[Entry, ...]] = SingleFlight()
 
     async def providers_of(self, model: str, key: Key | None) -> tuple[Entry, ...]:
@@ -83,18 +85,22 @@ class Hub:
             answer = kept[1]
         else:
             answer = await self._asked(what, key)
-        if isinstance(answer, NotFoundError):
-            raise copy.copy(answer)
+        if isinstance(answer, HFClientError):
+            raise again(answer)
         return answer
 
-    async def _asked(self, what: tuple[str, Secret | None], key: Key | None) -> tuple[Entry, ...] | NotFoundError:
-        """The Hub's answer, kept; that it knows no such model is one too: a provider's own ids are asked for often."""
-        answer: tuple[Entry, ...] | NotFoundError
+    async def _asked(self, what: tuple[str, Secret | None], key: Key | None) -> Answer:
+        """The Hub's answer, kept. That it knows no such model is one too: a provider's own ids are asked for often. And
+        that it is down is kept for as long as it takes to find out, so that not every call waits for it."""
+        answer: Answer
+        lifetime = TIME_TO_LIVE
         try:
             answer = await self._flights.share(what, lambda: self._ask(what[0], key))
         except NotFoundError as error:
             answer = error.with_traceback(None)
-        self._kept[what] = (clock.now() + TIME_TO_LIVE, answer)
+        except HubError as error:
+            answer, lifetime = error.with_traceback(None), LIMIT_SECONDS
+        self._kept[what] = (clock.now() + lifetime, answer)
         while len(self._kept) > REMEMBERED:
             del self._kept[next(iter(self._kept))]
         return answer

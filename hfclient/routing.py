@@ -225,6 +225,8 @@ class Router:
             return self._through_router(key, provider)
         if found := key_in_environment(provider.variables):
             return self._reached_with(found, provider)
+        if not provider.routed and not provider.variables:
+            return Address(provider.url, None, routed=False)  # it asks for no key
         advice = [f'Pass Client(keys={{"{provider.name}": …}}) or set {name}.' for name in provider.variables[:1]]
         if provider.routed:
             advice.append(HOW_TO_LOG_IN)

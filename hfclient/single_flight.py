@@ -13,6 +13,7 @@ from anyio.lowlevel import current_token
 from hfclient.errors import HFClientError
 
 T = TypeVar("T")
+ErrorT = TypeVar("ErrorT", bound=HFClientError)
 
 
 @dataclass(slots=True, eq=False)
@@ -21,6 +22,13 @@ class _Flight(Generic[T]):
     value: T | None = None
     error: HFClientError | None = None
     completed: bool = False
+
+
+def again(error: ErrorT) -> ErrorT:
+    """The same error for another who met it: each gets one of its own, since where it was met is written into it."""
+    twin = copy.copy(error)
+    twin.__cause__ = error.__cause__
+    return twin
 
 
 class SingleFlight(Generic[T]):
@@ -37,7 +45,7 @@ class SingleFlight(Generic[T]):
         while (flight := self._flights.get(key)) is not None:
             await flight.landed.wait()
             if flight.error:
-                raise copy.copy(flight.error)
+                raise again(flight.error)
             if flight.completed:
                 return cast("T", flight.value)
         flight = self._flights[key] = _Flight(anyio.Event())
@@ -45,7 +53,7 @@ class SingleFlight(Generic[T]):
             flight.value = await work()
             flight.completed = True
         except HFClientError as error:
-            flight.error = copy.copy(error)
+            flight.error = again(error)
             raise
         finally:
             del self._flights[key]

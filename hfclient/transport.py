@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 SUCCESS = range(200, 300)
 REDIRECTION = range(300, 400)
 MAX_REDIRECTS = 5
+MEDIA_PATIENCE = 30.0
 REPLY_LIMIT = 512 * 2**20
 ERROR_BODY_LIMIT = 2**20
 
@@ -93,7 +94,8 @@ class Exchange:
     async def aclose(self) -> None:
         try:
             with anyio.CancelScope(shield=True):
-                await self._response.aclose()
+                with suppress(httpx.HTTPError):  # it is closed all the same
+                    await self._response.aclose()
                 await self._unwind()
         finally:
             self._lease.release()
@@ -142,9 +144,8 @@ class Transport:
         url = step.media.url
         if url is None or url[:5].lower() == "data:":
             return await anyio.to_thread.run_sync(step.media.read)
-        anonymous = Destination(
-            to.provider, url, timeout=to.timeout, patience=to.patience, before_pause=to.before_pause
-        )
+        patience = min(to.patience, MEDIA_PATIENCE)
+        anonymous = Destination(to.provider, url, timeout=to.timeout, patience=patience, before_pause=to.before_pause)
         try:
             reply = await self.send(download(url), anonymous)
         except StatusError as error:

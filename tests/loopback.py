@@ -135,8 +135,10 @@ class Loopback:
         server = await self._loop.create_server(self._connection, sock=listener, backlog=BACKLOG)
         await self._stop.wait()
         server.close()
-        for connection in list(self.live):
-            connection.transport.abort()
+        for _ in range(3):  # a connection accepted just now becomes known a turn of the loop later
+            await asyncio.sleep(0)
+            for connection in list(self.live):
+                connection.transport.abort()
         while self.live:  # noqa: ASYNC110  an abort is done a turn of the loop later
             await asyncio.sleep(0)
 
@@ -163,6 +165,8 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
+        # asyncio does this itself only where it made the listener; without it, an answer in pieces takes 40 ms.
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._server.live.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -312,3 +312,9 @@ def test_content_in_parts_is_put_together_apart() -> None:
     whole = assembly.result()
     assert whole is not None
     assert (whole.text, whole.reasoning) == ("Hello", "HmHm")
+
+
+def test_an_id_that_comes_late_makes_no_second_call() -> None:
+    """A call that began without an id and an index is the one that the id coming next belongs to."""
+    pieces = [call_piece(name="f"), call_piece("{}", id="x")]
+    assert calls_of(*pieces) == [("x", "f", "{}")]

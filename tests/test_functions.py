@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import functools
 import types
-from collections.abc import Callable  # noqa: TC003  read at run time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Optional
 
@@ -39,7 +39,7 @@ class Branch(BaseModel):
     twigs: list[Branch] = []
 
 
-def weather(city: str, days: int = 3, unit: Literal["c", "f"] = "c") -> str:  # noqa: D417  not every parameter is described
+def weather(city: str, days: int = 3, unit: Literal["c", "f"] = "c") -> str:
     """Tell the weather
     in a city.
 
@@ -52,7 +52,7 @@ def weather(city: str, days: int = 3, unit: Literal["c", "f"] = "c") -> str:  # 
 
     Returns:
         words: The forecast.
-    """  # noqa: D205, D413  a docstring as people write them
+    """
     return f"{city} {days} {unit}"
 
 
@@ -158,13 +158,13 @@ def test_a_pydantic_model_without_words_has_no_description() -> None:
 def test_annotations_of_every_kind_come_through() -> None:
     """Field, Optional, enums, dataclasses, nested forward names, Any for none, and defaults that JSON cannot hold."""
 
-    def tool(  # noqa: PLR0913, PLR0917  one parameter for each kind
+    def tool(  # noqa: PLR0917  one parameter for each kind
         count: Annotated[int, Field(description="How many.", ge=1)],
         maybe: Optional[int] = None,  # noqa: UP045  this spelling is to be read as well
         unit: Unit = Unit.METRE,
         points: list[Point] = [],  # noqa: B006  never called
         branch: Branch | None = None,
-        anything=None,  # type: ignore[no-untyped-def]  # noqa: ANN001
+        anything=None,  # type: ignore[no-untyped-def]
         odd: Any = object(),  # noqa: B008  never called
         told: int = Field(7, description="Told."),
         made: list[int] = Field(default_factory=list, description="Made."),  # noqa: B008  as pydantic's users write it
@@ -174,7 +174,7 @@ def test_annotations_of_every_kind_come_through() -> None:
         """:param count: Not this.
         :param int maybe: Perhaps
             a number.
-        """  # noqa: D205  likewise
+        """
 
     schema = parameters(tool)
     assert schema["required"] == ["count", "needed"]
@@ -217,7 +217,7 @@ def test_a_function_without_parameters_takes_an_empty_object() -> None:
     def now() -> None:
         """Args:
         none at all
-        """  # noqa: D205, D400, D415  likewise
+        """
 
     assert as_tool(now) == {
         "type": "function",
@@ -300,7 +300,7 @@ TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def fits(value: Any, schema: dict[str, Any], definitions: dict[str, Any]) -> bool:  # noqa: PLR0911  one per rule
+def fits(value: Any, schema: dict[str, Any], definitions: dict[str, Any]) -> bool:
     if "$ref" in schema:
         return fits(value, definitions[schema["$ref"].removeprefix("#/$defs/")], definitions)
     if "anyOf" in schema:
@@ -333,7 +333,7 @@ JSON = st.recursive(
 def test_the_schema_admits_what_pydantic_accepts(kind: Any, value: Any) -> None:
     """A model that keeps to the schema can say everything the function understands, strictly read."""
 
-    def tool(argument) -> None: ...  # type: ignore[no-untyped-def]  # noqa: ANN001
+    def tool(argument) -> None: ...  # type: ignore[no-untyped-def]
 
     tool.__annotations__["argument"] = kind
     schema = parameters(tool)

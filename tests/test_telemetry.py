@@ -737,7 +737,7 @@ def test_an_address_that_cannot_be_read_is_left_out(url: str) -> None:
 
 
 def run(script: str) -> None:
-    done = subprocess.run(  # noqa: S603  our own interpreter and text
+    done = subprocess.run(
         [sys.executable, "-W", "error", "-c", textwrap.dedent(script)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
