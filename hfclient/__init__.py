@@ -1,4 +1,4 @@
-"""One async client for the Hugging Face router, every inference provider behind it, and models on your own machine."""
+"""One async client for the Hugging Face router and every inference provider behind it."""
 
 from __future__ import annotations
 

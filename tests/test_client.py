@@ -608,3 +608,11 @@ async def test_a_missing_key_knows_where_it_was_missed() -> None:
         with pytest.raises(MissingKeyError) as caught:
             await client.chat("hi")
     assert (caught.value.model, caught.value.task) == (MODEL, "conversational")
+
+
+@pytest.mark.parametrize("part", ["connect", "read", "write", "pool", "idle"])
+@pytest.mark.parametrize("value", ["1", 0, -1, math.nan, None, True])
+def test_every_part_of_a_timeout_is_seconds(part: str, value: Any) -> None:
+    """A wrong part is named at once, not when the first call waits for it."""
+    with pytest.raises(InputError, match=f"Timeout.{part}="):
+        Timeout(**{part: value})

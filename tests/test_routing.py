@@ -728,3 +728,16 @@ async def test_a_bad_request_says_where_it_happened(internet: Internet) -> None:
     with pytest.raises(BadRequestError) as caught:
         await chat(provider="groq")
     assert (caught.value.provider, caught.value.model, caught.value.task) == ("groq", MODEL, "conversational")
+
+
+async def test_a_provider_that_asks_for_no_key(internet: Internet) -> None:
+    """One that the router does not lead to and that names no variable for a key is called without one."""
+    free = Provider("free", "https://free.example", HF_INFERENCE.tasks, routed=False, mapped=False)
+    transport = Transport(max_connections=10)
+    call = Call("conversational", "hi", model=MODEL, providers=("free",))
+    try:
+        (route,) = await a_router(transport, free, login=None).routes(call, Trip(call, NOTHING))
+    finally:
+        await transport.aclose()
+    assert (route.base_url, route.key) == ("https://free.example", None)
+    assert not internet.asked
