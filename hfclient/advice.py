@@ -170,7 +170,7 @@ def _permission(said: Said) -> str:
 
 
 def _general(said: Said) -> str:
-    whose = "the router" if said.provider == "auto" else said.provider
+    whose = {"auto": "the router", "endpoint": "this server"}.get(said.provider, said.provider)
     if kind_of(said) in {ServerError, StatusError} and said.status >= _FIRST_ERROR:
         return f"Try again, by hand or with retry=Retry(statuses={{{said.status}}}), or name another provider."
     if said.status < _FIRST_ERROR:

@@ -244,13 +244,15 @@ def status_error(
     content: bytes,
     *,
     provider: str,
+    who: str | None = None,
     model: str | None,
     task: str,
     redact: Redactor,
 ) -> StatusError:
-    """The typed error for an answer with an error status; nothing in it shows a key."""
+    """The typed error for an answer with an error status; nothing in it shows a key. `who` is what to call whom we
+    asked, where that is not the provider's name; the router says on whose behalf it speaks."""
     found = complaint_from(content, headers)
-    served_by = headers.get("x-inference-provider", "") if provider == "auto" else provider
+    served_by = headers.get("x-inference-provider", "") if provider == "auto" else ""
     said = Said(
         status=status,
         words=redact(found.message) or _phrase(status),
@@ -263,7 +265,7 @@ def status_error(
     )
     request_id = request_id_in(headers)
     return kind_of(said)(
-        f"{'The router' if said.provider == 'auto' else said.provider} answered {status}: {said.words}",
+        f"{redact(served_by or who or provider)} answered {status}: {said.words}",
         advice=advice(said),
         provider=said.provider,
         model=said.model,

@@ -37,6 +37,22 @@ class Destination:
     before_pause: Callable[[HFClientError, float], None] = _no_matter
     redact: Redactor = Redactor()  # noqa: RUF009  frozen
 
+    @property
+    def whom(self) -> str:
+        """Who is asked, as it reads within a sentence."""
+        match self.provider:
+            case "auto":
+                return "the router"
+            case "endpoint":
+                return urlsplit(self.base_url).netloc
+            case name:
+                return name
+
+    @property
+    def who(self) -> str:
+        """Who is asked, as it reads at the beginning of a sentence."""
+        return f"T{self.whom[1:]}" if self.whom.startswith("the ") else self.whom
+
     def url(self, request: Request) -> str:
         if request.url is not None:
             return request.url

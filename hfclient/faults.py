@@ -53,27 +53,27 @@ def as_ours(error: Exception, to: Destination) -> HFClientError:
     match error:
         case httpx.ConnectTimeout():
             return ConnectionFailedError(
-                f"{to.provider} could not be reached within {to.timeout.connect:g} s.",
+                f"{to.who} could not be reached within {to.timeout.connect:g} s.",
                 advice=f"Is {origin_of(to.base_url)} up, and reachable from here?",
             )
         case httpx.PoolTimeout():
             return TimedOutError("No connection became free in time.", advice="Make fewer calls at once.")
         case httpx.TimeoutException():
             return TimedOutError(
-                f"{to.provider} was silent for longer than the timeout allows.",
+                f"{to.who} was silent for longer than the timeout allows.",
                 advice="Raise timeout=…, or stream: then the answer's beginning comes early.",
             )
         case httpx.UnsupportedProtocol() | httpx.LocalProtocolError() | httpx.InvalidURL() | httpx.CookieConflict():
             return InputError(f"The request cannot be sent: {said}")
         case httpx.ConnectError() | httpx.ProxyError():
             return ConnectionFailedError(
-                f"{to.provider} could not be reached: {said}",
+                f"{to.who} could not be reached: {said}",
                 advice=f"Nothing was sent. Is {origin_of(to.base_url)} right, and reachable from here?",
             )
         case httpx.TransportError() if not isinstance(error, httpx.DecodingError):
             return ConnectionLostError(
-                f"The connection to {to.provider} broke: {said}",
+                f"The connection to {to.whom} broke: {said}",
                 advice="The provider may have done the work. Try again if doing it twice does no harm.",
             )
         case _:
-            return ResponseError(f"{to.provider}'s answer could not be read: {said}")
+            return ResponseError(f"{to.who}'s answer could not be read: {said}")

@@ -198,7 +198,7 @@ class RemoteChunks:
         kind = headers.get("content-type", "").partition(";")[0] or "no media type"
         complaint = error_in_success(_json_or_none(beginning))
         error = NotAStreamError(
-            f"{self._to.provider} answered with {kind} instead of a stream"
+            f"{self._to.who} answered with {kind} instead of a stream"
             + (f": {complaint.message}" if complaint else "."),
             status=self._exchange.status,
             body=excerpt(beginning, kind),

@@ -180,7 +180,7 @@ class Transport:
                     url = _redirected(request, to, url, exchange)
                 continue
             raise await self._refused(exchange, to)
-        raise ResponseError(f"{to.provider} redirected more than {MAX_REDIRECTS} times.")
+        raise ResponseError(f"{to.who} redirected more than {MAX_REDIRECTS} times.")
 
     async def _refused(self, exchange: Exchange, to: Destination) -> StatusError:
         try:
@@ -193,6 +193,7 @@ class Transport:
             exchange.headers,
             content,
             provider=to.provider,
+            who=to.who,
             model=to.model,
             task=to.task,
             redact=to.redactor(),
@@ -256,16 +257,16 @@ class Transport:
 def _redirected(request: Request, to: Destination, url: str, exchange: Exchange) -> str:
     target = exchange.headers.get("location")
     if not target:
-        raise ResponseError(f"{to.provider} redirected ({exchange.status}) to nowhere.", status=exchange.status)
+        raise ResponseError(f"{to.who} redirected ({exchange.status}) to nowhere.", status=exchange.status)
     try:
         new = str(httpx.URL(url).join(target))
         same = origin_of(new) == origin_of(url)
     except (httpx.InvalidURL, InputError):
-        raise ResponseError(f"{to.provider} redirected to an address that makes no sense.") from None
+        raise ResponseError(f"{to.who} redirected to an address that makes no sense.") from None
     if new.startswith(("http://", "https://")) and (request.repeatable or (exchange.status in {307, 308} and same)):
         return new
     raise ResponseError(
-        f"{to.provider} redirected a {request.method} to {safe_url(new)}, which is not followed.",
+        f"{to.who} redirected a {request.method} to {safe_url(new)}, which is not followed.",
         status=exchange.status,
         advice=f"If that is the right address, pass it as base_url={safe_url(new)!r}.",
     )

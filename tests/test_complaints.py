@@ -284,8 +284,9 @@ def test_the_wait_is_kept_and_told() -> None:
 
 def test_the_router_speaks_for_whom_it_asked() -> None:
     """Under auto the error names the provider the router reports, or else the router."""
-    assert refused(500, provider="auto").message == "The router answered 500: Internal Server Error"
-    served = refused(500, b"", {"x-inference-provider": "together"}, provider="auto")
+    router = {"provider": "auto", "who": "The router"}
+    assert refused(500, **router).message == "The router answered 500: Internal Server Error"
+    served = refused(500, b"", {"x-inference-provider": "together"}, **router)
     assert served.message.startswith("together answered")
     assert served.provider == "together"
 
