@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
-import anyio
-
 from hfclient.call import Call
 from hfclient.errors import (
     ConnectionFailedError,
@@ -71,56 +69,54 @@ class Dispatcher:
         """The beginning of a call's story; the span it opens ends with the call."""
         return Trip(call, observe(call, semconv=self._semconv))
 
-    async def run(self, call: Call) -> Any:
-        """The call's result, with its `meta`."""
+    async def run(self, call: Call, read: Callable[[Any], Any] | None = None) -> Any:
+        """The call's result, with its `meta`; `read` makes more of it, and may find that it is not what was asked."""
         trip = self.trip(call)
-        result, route = await self._travelled(trip, lambda side, route: side.run(call, route, trip))
-        meta = trip.meta(route.provider.name)
-        result = with_meta(result, meta)
+        try:
+            result = await self._travelled(trip, lambda side, route: side.run(call, route, trip))
+            meta = trip.meta()
+            result = with_meta(result, meta)
+            if read is not None:
+                result = read(result)
+        except BaseException as error:
+            self.tell(trip, error)
+            raise
         trip.observation.succeeded(result, meta)
         return result
 
-    async def open(self, call: Call, trip: Trip) -> tuple[Chunks[Any], Route]:
+    async def open(self, call: Call, trip: Trip) -> Chunks[Any]:
         """The call's stream, opened: from here on it stays with the provider it has."""
-        return await self._travelled(trip, lambda side, route: side.stream(call, route, trip))
+        try:
+            return await self._travelled(trip, lambda side, route: side.stream(call, route, trip))
+        except BaseException as error:
+            self.tell(trip, error)
+            raise
 
-    def ended(self, trip: Trip, error: BaseException, partial: Any = None) -> BaseException:
-        """What the caller gets to see: our errors know where they happened, and a deadline is one of ours."""
-        deadline = trip.call.deadline
-        if isinstance(error, TimeoutError) and not isinstance(error, HFClientError) and deadline is not None:
-            error = DeadlineError(
-                f"The call took longer than its deadline of {deadline:g} s.",
-                advice="Raise deadline=…, or stream: then what had arrived by then is not lost.",
-            )
+    def tell(self, trip: Trip, error: BaseException, partial: Any = None) -> None:
+        """The end of a story that did not go well: our errors get to know where it was, and what had arrived."""
         if isinstance(error, HFClientError):
             trip.locate(error)
         if isinstance(error, StreamError | TimedOutError) and error.partial is None:
             error.partial = partial
         trip.observation.failed(error, partial)
-        return error
 
-    async def _travelled(self, trip: Trip, do: Callable[[Side, Route], Awaitable[T]]) -> tuple[T, Route]:
-        try:
-            with trip.observation.current():
-                if trip.call.deadline is None:
-                    return await self._on_a_side(trip, do)
-                with anyio.fail_after(trip.call.deadline):
-                    return await self._on_a_side(trip, do)
-        except BaseException as error:
-            ours = self.ended(trip, error)
-            if ours is error:
-                raise
-            raise ours from None
+    async def _travelled(self, trip: Trip, do: Callable[[Side, Route], Awaitable[T]]) -> T:
+        with trip.observation.current():
+            if trip.call.deadline is None:
+                return await self._on_a_side(trip, do)
+            with trip.within_deadline():
+                return await self._on_a_side(trip, do)
+        raise AssertionError("leaving early raises")  # pragma: no cover
 
-    async def _on_a_side(self, trip: Trip, do: Callable[[Side, Route], Awaitable[T]]) -> tuple[T, Route]:
+    async def _on_a_side(self, trip: Trip, do: Callable[[Side, Route], Awaitable[T]]) -> T:
         """The first route that serves the call; the story of those that did not stays with the trip."""
         routes = await self._router.routes(trip.call, trip)
         for route, following in zip(routes, [*routes[1:], None], strict=True):
             trip.set_out(route.provider.name, route.base_url)
             try:
-                return await do(self._side_of(route.provider), route), route
+                return await do(self._side_of(route.provider), route)
             except MOVES_ON as error:
-                if following is None or isinstance(error, DeadlineError):
+                if following is None or trip.committed or isinstance(error, DeadlineError):
                     raise
                 trip.moved_on(route.provider.name, error, following.provider.name)
         raise AssertionError("a router gives at least one route")  # pragma: no cover

@@ -98,7 +98,7 @@ class Response:
         except ValueError:
             kind = self.media_type or "no media type"
             raise ResponseError(
-                f"The answer is not JSON ({kind}).", status=self.status, body=self.text()[:2000]
+                f"The answer is not JSON ({kind}).", status=self.status, body=self.text()
             ) from None
 
 

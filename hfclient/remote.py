@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 import anyio
 
 from hfclient import clock
 from hfclient.call import Call
-from hfclient.complaints import error_in_success, request_id_in
+from hfclient.complaints import error_in_success
 from hfclient.destination import PATIENCE, Destination
 from hfclient.errors import HFClientError, NotAStreamError
 from hfclient.faults import translated
@@ -21,7 +22,7 @@ from hfclient.route import Route
 from hfclient.scrub import clean
 from hfclient.sse import Event, EventDecoder
 from hfclient.transport import Exchange, Transport
-from hfclient.trip import Trip
+from hfclient.trip import Trip, too_late
 
 T = TypeVar("T")
 
@@ -47,7 +48,7 @@ class Remote:
         plan = await self._drive(begin(call, route), to, trip)
         exchange = await self._transport.open(plan.request, to)
         headers = to.public(exchange.headers)
-        trip.answered(to.provider, exchange.status, headers, request_id_in(headers))
+        trip.answered(exchange.status, headers)
         chunks = RemoteChunks(exchange, plan, to, EventDecoder(self._max_event_bytes))
         try:
             await chunks.check()
@@ -82,18 +83,26 @@ class Remote:
     async def _perform(self, step: Step, to: Destination, trip: Trip) -> Any:
         match step:
             case Request():
-                reply = await self._transport.send(step, to)
-                headers = to.public(reply.headers)
-                trip.answered(to.provider, reply.status, headers, request_id_in(headers))
-                return Response(reply.status, headers, reply.content)
+                return await self._send(step, to, trip)
             case Load():
                 return await self._transport.load(step, to)
             case Wait():
+                if step.seconds > _time_left(trip):
+                    raise too_late(trip.call.deadline or PATIENCE)
                 await clock.sleep(step.seconds)
             case Progress():
                 if trip.call.on_progress:
                     trip.call.on_progress(step)
         return None
+
+    async def _send(self, request: Request, to: Destination, trip: Trip) -> Response:
+        if request.repeatable:
+            to = replace(to, patience=_time_left(trip))
+        reply = await self._transport.send(request, to)
+        trip.committed |= not request.repeatable  # work has begun there, so no other provider is given it too
+        headers = to.public(reply.headers)
+        trip.answered(reply.status, headers)
+        return Response(reply.status, headers, reply.content)
 
     def _destination(self, call: Call, route: Route, trip: Trip) -> Destination:
         name = route.provider.name
@@ -205,6 +214,10 @@ class RemoteChunks:
             advice="Does this model or address support streaming? client.chat(...) asks for the whole answer.",
         )
         return clean(error, self._to.redactor())
+
+
+def _time_left(trip: Trip) -> float:
+    return max(0.0, trip.started + (trip.call.deadline or PATIENCE) - clock.now())
 
 
 def _json_or_none(text: bytes) -> Any:

@@ -10,19 +10,22 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from hfclient.errors import HFClientError
-from hfclient.redact import Redactor, forget_requests
+from hfclient.redact import Redactor, forget_requests, shortened
+
+LONGEST_READ = 100_000
+LONGEST_SHOWN = 2000
 
 ErrorT = TypeVar("ErrorT", bound=HFClientError)
 
 
 def clean(error: ErrorT, redact: Redactor) -> ErrorT:
-    """Mask every key in what an error of ours carries; gives the same error back."""
+    """Mask every key in what an error of ours carries, then shorten it; gives the same error back."""
     for name, value in vars(error).items():
         if isinstance(value, str):
-            setattr(error, name, redact(value))
+            setattr(error, name, shortened(redact(shortened(value, LONGEST_READ)), LONGEST_SHOWN))
         elif isinstance(value, BaseModel):
             setattr(error, name, _clean_model(value, redact))
-    error.args = tuple(redact(value) if isinstance(value, str) else value for value in error.args)
+    error.args = (error.message,)
     # A parser's error holds the text that it could not read, also where `raise … from None` hides it from tracebacks.
     parsing = isinstance(error.__context__, ValueError) and not isinstance(error.__context__, HFClientError)
     if parsing or error.__suppress_context__:

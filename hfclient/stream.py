@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeVar
 import anyio
 from anyio.lowlevel import EventLoopToken, current_token
 
-from hfclient import clock
 from hfclient.background import run_soon
 from hfclient.errors import ConnectionLostError, HFClientError, ResponseError, StreamClosedError, TruncatedStreamError
 from hfclient.types.base import with_meta
@@ -82,7 +81,6 @@ class Stream(Generic[ChunkT, FinalT]):
         self._source: Chunks[ChunkT] | None = None
         self._loop: EventLoopToken | None = None
         self._trip: Trip | None = None
-        self._provider = ""
         self._error: HFClientError | None = None
         self._final: FinalT | None = None
         self._meta: Meta | None = None
@@ -95,7 +93,7 @@ class Stream(Generic[ChunkT, FinalT]):
         if self._trip is None:
             msg = "the stream has not been opened yet, so it has no .meta"
             raise AttributeError(msg)
-        return self._trip.meta(self._provider)
+        return self._trip.meta()
 
     async def open(self) -> Self:
         """Send the request and wait for the answer to begin; reading does this by itself."""
@@ -112,11 +110,10 @@ class Stream(Generic[ChunkT, FinalT]):
         self._trip = self._dispatcher.trip(self._call)
         self._loop = current_token()
         try:
-            self._source, route = await self._dispatcher.open(self._call, self._trip)
+            self._source = await self._dispatcher.open(self._call, self._trip)
         except HFClientError as error:
             self._state, self._error = "failed", error
             raise
-        self._provider = route.provider.name
         self._state = "open"
 
     async def aclose(self) -> None:
@@ -187,7 +184,8 @@ class Stream(Generic[ChunkT, FinalT]):
             if self._call.deadline is None:
                 batch = await source.next_batch()
             else:
-                with anyio.fail_after(max(0.0, trip.started + self._call.deadline - clock.now())):
+                batch = []
+                with trip.within_deadline():
                     batch = await source.next_batch()
             if not batch:
                 self._end(source, trip)
@@ -195,14 +193,14 @@ class Stream(Generic[ChunkT, FinalT]):
             if self._state == "left":  # by another task, while this one waited
                 raise self._closed() from None
             if not self._assembly.whole():
-                raise await self._failed(self._truncated(error.message), source, trip) from error
+                cut = self._truncated(error.message)
+                await self._failed(cut, source, trip)
+                raise cut from error
             self._end(source, trip)  # all of the answer was here; only the farewell was lost
             batch = []
         except BaseException as error:
-            ours = await self._failed(error, source, trip)
-            if ours is error:
-                raise
-            raise ours from None
+            await self._failed(error, source, trip)
+            raise
         if not batch:
             await source.aclose()
             return False
@@ -219,21 +217,20 @@ class Stream(Generic[ChunkT, FinalT]):
         result = self._assembly.result()
         if result is None:
             raise ResponseError("The stream ended without holding anything.")
-        self._meta = trip.meta(self._provider)
+        self._meta = trip.meta()
         self._final = with_meta(result, self._meta)
         self._state = "ended"
         trip.observation.succeeded(self._final, self._meta)
 
-    async def _failed(self, error: BaseException, source: Chunks[ChunkT], trip: Trip) -> BaseException:
+    async def _failed(self, error: BaseException, source: Chunks[ChunkT], trip: Trip) -> None:
         """Close, and tell the error what had arrived; a cancelled read leaves the stream."""
         self._state = "left"
-        ours = self._dispatcher.ended(trip, error, partial=self._assembly.result())
-        if isinstance(ours, HFClientError):
-            source.clean(ours)
-            self._state, self._error = "failed", ours
+        self._dispatcher.tell(trip, error, self._assembly.result())
+        if isinstance(error, HFClientError):
+            source.clean(error)
+            self._state, self._error = "failed", error
         with anyio.CancelScope(shield=True):
             await source.aclose()
-        return ours
 
     def _closed(self) -> StreamClosedError:
         error = StreamClosedError(

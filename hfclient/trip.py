@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+
+import anyio
 
 from hfclient import clock
 from hfclient.call import Call
-from hfclient.errors import HFClientError, ResponseError, StatusError, TransportError
+from hfclient.complaints import request_id_in
+from hfclient.errors import DeadlineError, HFClientError, ResponseError, StatusError, TransportError
 from hfclient.telemetry import Observation
 from hfclient.types.meta import Attempt, Meta
 
@@ -27,10 +31,23 @@ class Trip:
     status: int | None = None
     request_id: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    committed: bool = False
+
+    @contextmanager
+    def within_deadline(self) -> Generator[None]:
+        """Ends what runs in it when the call's deadline has come."""
+        if self.call.deadline is None:
+            yield
+            return
+        with anyio.move_on_after(max(0.0, self.started + self.call.deadline - clock.now())) as scope:
+            yield
+        if scope.cancelled_caught:
+            raise too_late(self.call.deadline)
 
     def set_out(self, provider: str, url: str) -> None:
         """The call goes to this provider now."""
         self.provider, self.status, self.request_id, self.headers = provider, None, None, {}
+        self.committed = False
         self.observation.routed(provider, url)
 
     def retrying(self, provider: str, error: HFClientError, seconds: float) -> None:
@@ -52,13 +69,13 @@ class Trip:
         self.attempts.append(attempt)
         self.observation.attempt_failed(attempt, waited=waited, next_provider=following)
 
-    def answered(self, provider: str, status: int, headers: Mapping[str, str], request_id: str | None) -> None:
+    def answered(self, status: int, headers: Mapping[str, str]) -> None:
         """An answer with a success status came; the router says in a header whom it had chosen."""
-        self.provider = headers.get("x-inference-provider") or provider
-        self.status, self.headers, self.request_id = status, headers, request_id
+        self.provider = headers.get("x-inference-provider") or self.provider
+        self.status, self.headers, self.request_id = status, headers, request_id_in(headers)
 
-    def meta(self, fallback_provider: str) -> Meta:
-        provider = self.provider or fallback_provider
+    def meta(self) -> Meta:
+        provider = self.provider or ""
         final = Attempt(provider, self.status, None, self.request_id)
         return Meta(
             provider=provider,
@@ -75,10 +92,19 @@ class Trip:
         error.provider = error.provider or self.provider
         error.model = error.model or self.call.model
         error.task = error.task or self.call.task
+        if isinstance(error, ResponseError):
+            error.status, error.request_id = error.status or self.status, error.request_id or self.request_id
         if not error.attempts:
             last = isinstance(error, StatusError | ResponseError | TransportError)
             self.attempts += [_attempt(error.provider or "", error, 0.0)] if last else []
             error.attempts = tuple(self.attempts)
+
+
+def too_late(deadline: float) -> DeadlineError:
+    return DeadlineError(
+        f"The call took longer than its deadline of {deadline:g} s.",
+        advice="Raise deadline=…, or stream: then what had arrived by then is not lost.",
+    )
 
 
 def _attempt(provider: str, error: HFClientError, waited: float) -> Attempt:

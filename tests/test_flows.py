@@ -18,6 +18,8 @@ from hfclient.media import Loaded, Media
 from hfclient.messages import normalise
 from hfclient.provider import Provider, Task
 from hfclient.providers.table import PROVIDERS
+from hfclient.redact import Redactor
+from hfclient.scrub import clean
 from hfclient.types import ChatCompletion
 from tests.flows import CHAT, COMPLETION, chat_call, play, reply, result_of, route_to, run_flow
 
@@ -209,8 +211,12 @@ def test_an_answer_that_is_not_json_says_what_it_is(response: Response, kind: st
 
 
 def test_an_answer_is_read_as_text_whatever_its_bytes() -> None:
-    """Bytes that are no UTF-8 are shown as well as can be, and a long body is cut in the error."""
+    """Bytes that are no UTF-8 are shown as well as can be; a long body is cut once its keys are masked, not before."""
     assert Response(content=b"caf\xe9").text() == "caf\ufffd"
     with pytest.raises(ResponseError) as caught:
         Response(content=b"x" * 5000).json()
-    assert len(caught.value.body) == 2000
+    assert len(caught.value.body) == 5000
+    key = "hf_fake_0123456789abcdef"
+    cut = clean(ResponseError("no", body="word " * 398 + key), Redactor([key]))
+    assert len(cut.body) <= 2000
+    assert "hf_fake" not in cut.body

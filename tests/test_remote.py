@@ -363,7 +363,7 @@ async def test_what_is_no_stream_is_told_apart(body: bytes, kind: str, said: str
     """JSON, HTML and nothing at all are typed errors with what was said, and the connection is given back."""
     parts = [body[start : start + 1000] for start in range(0, len(body), 1000)]
     response = streamed(*parts, kind=kind)
-    with pytest.raises(NotAStreamError, match="acme.invalid answered with") as caught:
+    with pytest.raises(NotAStreamError, match=r"acme\.invalid answered with") as caught:
         await read(response)
     assert said in caught.value.message
     assert (caught.value.status, len(caught.value.body) <= 2000) == (200, True)

@@ -137,7 +137,7 @@ def _odd_chunk(event: Event, fault: str) -> ChatCompletionChunk:
     if complaint:
         raise StreamFailedError(f"The stream broke off: {complaint.message}", code=complaint.code, body=text)
     if event.event == "error":
-        raise StreamFailedError(f"The stream broke off: {text[:500] or 'no reason given'}", body=text)
+        raise StreamFailedError(f"The stream broke off: {text or 'no reason given'}", body=text)
     if isinstance(payload, dict) and "usage" in payload:
         payload = {"choices": (), **_pruned(payload)}
     if chunk := _without_nulls(ChatCompletionChunk, payload):
@@ -174,7 +174,7 @@ def _unusable(reply: Response, fault: str) -> ResponseError:
     return ResponseError(
         f"The answer is {said}.".replace("..", "."),
         status=reply.status,
-        body=reply.text()[:2000],
+        body=reply.text(),
         advice="Try again, or another provider; if it stays so, report it to the provider.",
     )
 

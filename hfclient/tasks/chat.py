@@ -11,7 +11,7 @@ from typing_extensions import TypedDict, Unpack
 from hfclient.assembly import ChatAssembly
 from hfclient.call import Call, Options, unknown_option
 from hfclient.defaults import OPTION_NAMES
-from hfclient.errors import InputError, ResponseError
+from hfclient.errors import InputError
 from hfclient.functions import as_tool, is_model
 from hfclient.messages import normalise
 from hfclient.stream import Stream
@@ -136,14 +136,9 @@ async def chat_parse(
     """
     if not is_model(response_format):
         raise InputError("chat.parse needs a pydantic model class as response_format.", advice="For a dict: chat(…).")
-    completion: ChatCompletion = await client.dispatcher.run(_call(client, messages, model, response_format, options))
-    try:
-        return parse_completion(response_format, completion)
-    except ResponseError as error:
-        meta = completion.meta
-        error.provider, error.model, error.task = meta.provider, meta.model, TASK
-        error.status, error.request_id, error.attempts = meta.status, meta.request_id, meta.attempts
-        raise
+    call = _call(client, messages, model, response_format, options)
+    parsed = await client.dispatcher.run(call, lambda completion: parse_completion(response_format, completion))
+    return cast("ParsedChatCompletion[ModelT]", parsed)
 
 
 class Chat:
