@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Any, Protocol, TypeVar
 
 from hfclient.call import Call
@@ -18,6 +20,7 @@ from hfclient.errors import (
     RateLimitError,
     ServerError,
     StreamError,
+    StreamFailedError,
     TimedOutError,
 )
 from hfclient.provider import Provider
@@ -32,6 +35,7 @@ from hfclient.types.base import with_meta
 
 T = TypeVar("T")
 
+REQUEST_TIMEOUT = HTTPStatus.REQUEST_TIMEOUT
 MOVES_ON = (
     RateLimitError,
     ModelLoadingError,
@@ -43,7 +47,18 @@ MOVES_ON = (
     NotFoundError,
     CreditsError,
 )
-"""Failures of one provider that another may not share, so the next in line is asked."""
+BUSY = re.compile(r"(?i)\b(429|5\d\d)\b|overload|rate.?limit|unavailable|at capacity")
+
+
+def moves_on(error: HFClientError) -> bool:
+    """Whether another provider may not share this failure, so that the next in line is asked."""
+    match error:
+        case DeadlineError():
+            return False
+        case StreamFailedError():  # a 429 or 5xx that came after the status line
+            return bool(BUSY.search(f"{error.code or ''} {error.message}"))
+        case _:
+            return isinstance(error, MOVES_ON) or error.status == REQUEST_TIMEOUT
 
 
 class Side(Protocol):
@@ -112,11 +127,11 @@ class Dispatcher:
         """The first route that serves the call; the story of those that did not stays with the trip."""
         routes = await self._router.routes(trip.call, trip)
         for route, following in zip(routes, [*routes[1:], None], strict=True):
-            trip.set_out(route.provider.name, route.base_url)
+            trip.set_out(route.provider.name, route.base_url, may_move_on=following is not None)
             try:
                 return await do(self._side_of(route.provider), route)
-            except MOVES_ON as error:
-                if following is None or trip.committed or isinstance(error, DeadlineError):
+            except HFClientError as error:
+                if following is None or trip.committed or not moves_on(error):
                     raise
                 trip.moved_on(route.provider.name, error, following.provider.name)
         raise AssertionError("a router gives at least one route")  # pragma: no cover

@@ -20,6 +20,7 @@ from hfclient.single_flight import SingleFlight, again
 from hfclient.transport import Transport
 
 LIMIT_SECONDS = 10.0
+PATIENCE = 2.0
 TIME_TO_LIVE = 300.0
 REMEMBERED = 1000
 
@@ -107,13 +108,22 @@ class Hub:
 
     async def _ask(self, model: str, key: Key | None) -> tuple[Entry, ...]:
         request = get(f"/api/models/{quote(model, safe='/')}", query={"expand[]": "inferenceProviderMapping"})
-        to = Destination("the Hub", self.url, key, Timeout.of(LIMIT_SECONDS), model=model)
+        said: list[str] = []
+        to = Destination(
+            "the Hub",
+            self.url,
+            key,
+            Timeout.of(LIMIT_SECONDS),
+            model=model,
+            patience=PATIENCE,
+            before_pause=lambda error, _: said.append(error.message),
+        )
         try:
             with anyio.fail_after(LIMIT_SECONDS):
                 reply: Response = await self._transport.send(request, to)
             return read_mapping(reply.json())
         except TimeoutError:
-            raise self._down(f"it did not answer within {LIMIT_SECONDS:.0f} seconds") from None
+            raise self._down(said[-1] if said else f"it did not answer within {LIMIT_SECONDS:.0f} seconds") from None
         except NotFoundError:
             raise
         except StatusError as error:

@@ -52,6 +52,8 @@ class Remote:
         chunks = RemoteChunks(exchange, plan, to, EventDecoder(self._max_event_bytes))
         try:
             await chunks.check()
+            if trip.may_move_on:
+                await chunks.begin()
         except BaseException:
             await chunks.aclose()
             raise
@@ -133,6 +135,8 @@ class RemoteChunks:
         self._decoder = decoder
         self._body: AsyncIterator[bytes] = exchange.body
         self._events: list[Event] = []
+        self._first: list[Any] | None = None
+        self._beginning: bytes | None = b""
         self._ended = False
         self.done = False
 
@@ -145,14 +149,21 @@ class RemoteChunks:
             async for part in self._body:
                 beginning += part
                 if _looks_like_events(beginning):
-                    self._events = self._decoder.feed(beginning)
+                    self._take(beginning)
                     return
                 if len(beginning) >= PEEK_LIMIT:
                     break
         raise self._not_a_stream(beginning)
 
+    async def begin(self) -> None:
+        """Wait for the first chunks: until they come, another provider can still be asked."""
+        self._first = await self.next_batch()
+
     async def next_batch(self) -> list[Any]:
         """The chunks that have arrived, at least one; empty once the stream has ended."""
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
         while not self.done:
             events, self._events = self._events, []
             if batch := self._decoded(events):
@@ -161,12 +172,24 @@ class RemoteChunks:
                 break
             with translated(self._to):
                 try:
-                    self._events = self._decoder.feed(await anext(self._body))
+                    self._take(await anext(self._body))
                 except StopAsyncIteration:
-                    self._ended = True
-                    # An event torn by the end of the body is no event; that the end came early is told elsewhere.
-                    self._events = [event for event in self._decoder.finish() if _is_whole(event)]
+                    self._finish()
         return []
+
+    def _take(self, part: bytes) -> None:
+        self._events = self._decoder.feed(part)
+        if self._beginning is not None:
+            # Kept until the first event comes, to say what came if none does.
+            self._beginning = None if self._events else (self._beginning + part)[:PEEK_LIMIT]
+
+    def _finish(self) -> None:
+        self._ended = True
+        # An event torn by the end of the body is no event; that the end came early is told elsewhere.
+        self._events = [event for event in self._decoder.finish() if _is_whole(event)]
+        beginning = self._beginning or b""
+        if not self._events and beginning.strip() and not _looks_like_events(beginning):
+            raise self._not_a_stream(beginning)
 
     def clean(self, error: HFClientError) -> None:
         clean(error, self._to.redactor())
@@ -186,7 +209,7 @@ class RemoteChunks:
         chunks: list[Any] = []
         decode = self._plan.decode
         for position, event in enumerate(events):
-            if event.data == DONE:
+            if event.data == DONE or event.data.strip() == DONE:
                 self.done = True
                 break
             try:
@@ -228,7 +251,7 @@ def _json_or_none(text: bytes) -> Any:
 
 
 def _is_whole(event: Event) -> bool:
-    return event.data == DONE or _json_or_none(event.data) is not None
+    return event.data.strip() == DONE or _json_or_none(event.data) is not None
 
 
 def _looks_like_events(beginning: bytes) -> bool:

@@ -26,6 +26,7 @@ class Route:
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     extras: Mapping[str, Any] = field(default_factory=dict[str, Any])
     custom: bool = False
+    ailing: bool = False
 
     def url_of(self, path: str) -> str:
         """The whole address of a path; where the caller gave `base_url`, in whichever form it was given."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hfclient.call import Call, spoken, unknown_provider
 from hfclient.credentials import Key, Keys, is_hugging_face, origin_of
@@ -67,7 +67,8 @@ class Router:
                 missed.append(error)
         if not found:
             raise missed[0]
-        return found
+        # Whoever failed the last health check is asked after the others.
+        return sorted(found, key=lambda route: route.ailing)
 
     def _wanted(self, call: Call) -> tuple[str | None, tuple[str, ...]]:
         """The model without a suffix that names its provider, and the providers the call asks for."""
@@ -150,12 +151,11 @@ class Router:
         if provider.opens:
             return Route(provider, task, model, provider.url)
         address = await self._address(provider)
-        model_id, extras = model, {}
-        if provider.mapped:
-            entry = await self._entry_of(call, model, provider, routed=address.routed)
-            if entry:
-                model_id, extras = entry.provider_id, dict(entry.extras)
-        return _route(call, provider, address, model_id, extras)
+        entry = await self._entry_of(call, model, provider, routed=address.routed) if provider.mapped else None
+        if entry is None:
+            return _route(call, provider, address, model, {})
+        route = _route(call, provider, address, entry.provider_id, dict(entry.extras))
+        return replace(route, ailing=entry.status == "error")
 
     async def _entry_of(self, call: Call, model: str, provider: Provider, *, routed: bool) -> Entry | None:
         """What the Hub says of this model at this provider; None where the caller's own name for it will do."""
@@ -245,8 +245,13 @@ class Router:
 
     def _reached_with(self, secret: Secret, provider: Provider) -> Address:
         """A Hugging Face token does not go to a provider, although it was filed under the provider's name."""
-        if provider.routed and secret.reveal().startswith("hf_"):
-            return self._through_router(self._hugging_faces(secret), provider)
+        if secret.reveal().startswith("hf_"):
+            if provider.routed:
+                return self._through_router(self._hugging_faces(secret), provider)
+            raise MissingKeyError(
+                f"The key for {provider.name} is a Hugging Face token, which {provider.name} does not take.",
+                advice=f"The router does not lead to {provider.name}: it needs a key of its own.",
+            )
         key = Key(secret, frozenset({origin_of(provider.url)}), scheme=provider.scheme)
         return Address(provider.url, key, routed=False)
 

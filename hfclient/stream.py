@@ -11,7 +11,14 @@ import anyio
 from anyio.lowlevel import EventLoopToken, current_token
 
 from hfclient.background import run_soon
-from hfclient.errors import ConnectionLostError, HFClientError, ResponseError, StreamClosedError, TruncatedStreamError
+from hfclient.errors import (
+    ConnectionLostError,
+    HFClientError,
+    ResponseError,
+    StreamClosedError,
+    TimedOutError,
+    TruncatedStreamError,
+)
 from hfclient.types.base import with_meta
 
 if TYPE_CHECKING:
@@ -189,13 +196,13 @@ class Stream(Generic[ChunkT, FinalT]):
                     batch = await source.next_batch()
             if not batch:
                 self._end(source, trip)
-        except ConnectionLostError as error:
+        except (ConnectionLostError, TimedOutError) as error:
             if self._state == "left":  # by another task, while this one waited
                 raise self._closed() from None
             if not self._assembly.whole():
-                cut = self._truncated(error.message)
+                cut = error if isinstance(error, TimedOutError) else self._truncated(error.message)
                 await self._failed(cut, source, trip)
-                raise cut from error
+                raise cut from (error if cut is not error else error.__cause__)
             self._end(source, trip)  # all of the answer was here; only the farewell was lost
             batch = []
         except BaseException as error:
@@ -249,10 +256,14 @@ class Stream(Generic[ChunkT, FinalT]):
         )
 
     def _leave(self) -> None:
-        self._state = "left"
+        """The reader goes: with a whole answer that is an end like any other, else only what had arrived remains."""
         self._ready.clear()
-        if self._trip:
-            self._trip.observation.failed(StreamClosedError("The reader left."), self._assembly.result())
+        source, trip = cast("Chunks[ChunkT]", self._source), cast("Trip", self._trip)
+        if self._assembly.whole():
+            self._end(source, trip)
+            return
+        self._state = "left"
+        trip.observation.succeeded(self._assembly.result(), trip.meta())
 
     def _reader_left(self) -> None:
         self._readers -= 1

@@ -32,6 +32,7 @@ class Trip:
     request_id: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     committed: bool = False
+    may_move_on: bool = False
 
     @contextmanager
     def within_deadline(self) -> Generator[None]:
@@ -44,8 +45,9 @@ class Trip:
         if scope.cancelled_caught:
             raise too_late(self.call.deadline)
 
-    def set_out(self, provider: str, url: str) -> None:
-        """The call goes to this provider now."""
+    def set_out(self, provider: str, url: str, *, may_move_on: bool = False) -> None:
+        """The call goes to this provider now; there may be another to move on to."""
+        self.may_move_on = may_move_on
         self.provider, self.status, self.request_id, self.headers = provider, None, None, {}
         self.committed = False
         self.observation.routed(provider, url)

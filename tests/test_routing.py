@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -407,6 +407,56 @@ async def test_nothing_moves_once_a_stream_has_begun(internet: Internet) -> None
     assert caught.value.partial.text == "h"
     assert caught.value.provider == "groq"
     assert "router/together" not in internet.asked
+
+
+class Torn(httpx.AsyncByteStream):
+    """A body that brings these parts and then this failure."""
+
+    def __init__(self, *parts: bytes, failure: Exception) -> None:
+        self._parts = parts
+        self._failure = failure
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for part in self._parts:
+            yield part
+        raise self._failure
+
+
+BARREN = {
+    "reset": Torn(failure=httpx.ReadError("reset")),
+    "hung up": Torn(failure=httpx.RemoteProtocolError("peer closed connection")),
+    "only a ping": Torn(b": ping\n\n", failure=httpx.ReadError("reset")),
+    "silent": Torn(failure=httpx.ReadTimeout("")),
+    "busy": Torn(b'data: {"error":{"code":429,"message":"slow down"}}\n\n', failure=httpx.ReadError("reset")),
+    "overloaded": Torn(b'data: {"error":"full","error_type":"overloaded"}\n\n', failure=httpx.ReadError("reset")),
+}
+
+
+@pytest.mark.parametrize("body", BARREN.values(), ids=BARREN)
+async def test_a_stream_that_brings_nothing_moves_on(internet: Internet, body: Torn) -> None:
+    """Until the first chunk has come, nothing has been streamed, and the next provider is asked."""
+    internet.at("router/groq", httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=body))
+    async with Client(HF, provider=["groq", "together"], model=MODEL) as client:
+        stream = client.chat.stream("hi")
+        assert [text async for text in stream.text()] == ["h", "i"]
+        assert [attempt.provider for attempt in stream.meta.attempts] == ["groq", "together"]
+
+
+async def test_who_failed_the_last_health_check_is_asked_last(internet: Internet) -> None:
+    """In a list, one that is known to ail stands behind those that are not."""
+    internet.serves(MODEL, groq=live("x", status="error"), together=live("y"))
+    reply = await chat(provider=["groq", "together"])
+    assert reply.meta.provider == "together"
+    assert "router/groq" not in internet.asked
+
+
+@pytest.mark.parametrize("name", ["openai", "mistral", "hyperbolic", "nebius", "sambanova"])
+async def test_a_hugging_face_token_goes_to_no_provider(internet: Internet, name: str) -> None:
+    """Filed under the name of a provider that the router does not lead to, it is refused before it is sent."""
+    async with Client(keys={name: HF}, provider=name, model=MODEL) as client:
+        with pytest.raises(MissingKeyError, match="is a Hugging Face token"):
+            await client.chat("hi")
+    assert not internet.asked
 
 
 async def test_those_who_do_not_serve_the_model_are_passed_over(internet: Internet) -> None:

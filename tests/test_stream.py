@@ -788,3 +788,32 @@ def test_a_stream_may_be_cut_anywhere(cuts: set[int], kind: str) -> None:
     pieces = [WHOLE[start:end] for start, end in zip([0, *ends], ends, strict=False)]
     for backend in ("asyncio", "trio"):
         assert anyio.run(final_of, pieces, kind, backend=backend).text == "Größe\u2028 ✓ done"
+
+
+async def test_leaving_after_the_finish_reason_is_an_end() -> None:
+    """A reader who stops when the model has has the whole answer, although the farewell was not read."""
+    with serving(stalled(*EVENTS)) as server:
+        async with endpoint(server) as client:
+            async with client.chat.stream("hi") as stream:
+                async for chunk in stream:
+                    if chunk.finish_reason:
+                        break
+            final = await stream.final()
+            assert (final.text, final.finish_reason) == ("One two three.", "stop")
+
+
+async def test_silence_after_the_finish_reason_is_an_end() -> None:
+    """A server that has said everything and then hangs takes nothing away."""
+    with serving(stalled(*EVENTS)) as server:
+        async with endpoint(server, timeout=Timeout(idle=0.05)) as client:
+            assert (await client.chat.stream("hi").final()).text == "One two three."
+
+
+@pytest.mark.parametrize("body", [b'{"error": {"message": "model exploded"}}', b"<html><title>Sign in</title></html>"])
+async def test_an_event_stream_without_events(body: bytes) -> None:
+    """What calls itself a stream and holds none is told apart from one that was cut, and its words are kept."""
+    with serving(answer(body, headers={"content-type": "text/event-stream"})) as server:
+        async with endpoint(server) as client:
+            with pytest.raises(NotAStreamError) as caught:
+                await client.chat.stream("hi").final()
+    assert ("model exploded" if b"error" in body else "Sign in") in f"{caught.value} {caught.value.body}"
