@@ -29,6 +29,7 @@ T = TypeVar("T")
 PEEK_LIMIT = 64 * 1024
 DRAIN_SECONDS = 0.01
 DONE = b"[DONE]"
+LONGEST_DONE = 16
 
 
 class Remote:
@@ -209,7 +210,7 @@ class RemoteChunks:
         chunks: list[Any] = []
         decode = self._plan.decode
         for position, event in enumerate(events):
-            if event.data == DONE or event.data.strip() == DONE:
+            if len(event.data) < LONGEST_DONE and event.data.strip() == DONE:
                 self.done = True
                 break
             try:

@@ -24,12 +24,13 @@ from hfclient.errors import (
     InputError,
     ModelLoadingError,
     NoProviderError,
+    NotFoundError,
     RateLimitError,
     ResponseError,
     ServerError,
     TimedOutError,
 )
-from hfclient.flow import get, post
+from hfclient.flow import Wait, get, post
 from hfclient.provider import Provider, Task
 from hfclient.providers.openai_compatible import chat
 from hfclient.providers.table import PROVIDERS
@@ -369,6 +370,47 @@ async def test_a_provider_s_own_deadline_is_the_call_s(bring: Any) -> None:
         assert internet.requests == []
 
 
+async def test_a_job_has_an_end_of_its_own(bring: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that never ends is polled for ten minutes, or for as long as `deadline` says, and not for ever."""
+    now = [0.0]
+
+    async def sleep(seconds: float) -> None:
+        now[0] += seconds
+        await anyio.lowlevel.checkpoint()
+
+    monkeypatch.setattr("hfclient.clock.sleep", sleep)
+    monkeypatch.setattr("hfclient.clock.now", lambda: now[0])
+
+    def flow(call: Call, route: Route) -> Generator[Any, Any, Any]:
+        while True:
+            yield get("/job")
+            yield Wait(50)
+
+    bring(own("acme", flow))
+    with Internet() as internet:
+        internet.at("acme.invalid", js({"status": "pending"}))
+        async with Client(model="m", provider="acme", keys={"acme": ACME}) as client:
+            with pytest.raises(DeadlineError, match="600 s"):
+                await client.chat("x")
+    assert len(internet.requests) == 13
+
+
+async def test_work_that_has_begun_is_not_given_to_another(bring: Any, pauses: list[float]) -> None:
+    """Once a provider has taken a job, its failure later is the call's: two providers would both be paid."""
+
+    def flow(call: Call, route: Route) -> Generator[Any, Any, Any]:
+        yield post("/jobs", json={})
+        yield get("/jobs/1")
+
+    bring(own("acme", flow), own("other", flow))
+    with Internet() as internet:
+        internet.at("acme.invalid", js({"id": 1}), js({"error": "no such job"}, 404))
+        async with Client(model="m", provider=["acme", "other"], keys={"acme": ACME, "other": OTHER}) as client:
+            with pytest.raises(NotFoundError):
+                await client.chat("x")
+    assert internet.asked == ["acme.invalid", "acme.invalid"]
+
+
 async def test_a_provider_s_own_timeout_is_not_the_deadline(bring: Any, observed: list[Watched]) -> None:
     """A TimeoutError from elsewhere is not dressed up as a deadline that nobody set."""
 
@@ -378,6 +420,8 @@ async def test_a_provider_s_own_timeout_is_not_the_deadline(bring: Any, observed
 
     bring(own("acme", flow))
     async with Client(model="m", provider="acme", keys={"acme": ACME}) as client:
+        with pytest.raises(TimeoutError, match="the disk is slow"):
+            await client.chat("x", deadline=3600)
         with pytest.raises(TimeoutError, match="the disk is slow") as caught:
             await client.chat("x")
     assert not isinstance(caught.value, HFClientError)
