@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from hfclient import Client, user
+from hfclient.errors import InputError
 
 LOGO = {"type": "image_url", "image_url": {"url": "https://huggingface.co/front/assets/huggingface_logo.png"}}
 
@@ -15,4 +16,9 @@ async def main(picture: Path) -> None:
         print(reply.text)
 
 
-asyncio.run(main(Path(sys.argv[1])))
+if not sys.argv[1:]:
+    sys.exit(__doc__)
+try:
+    asyncio.run(main(Path(sys.argv[1])))
+except InputError as error:  # no token, no such file
+    sys.exit(str(error))

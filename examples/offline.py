@@ -139,6 +139,8 @@ def sample(schema: Body, name: str = "", root: Body | None = None) -> object:
 if __name__ == "__main__":
     if not sys.argv[1:]:
         sys.exit(__doc__)
+    if not Path(sys.argv[1]).is_file():
+        sys.exit(f"There is no program {sys.argv[1]}; for example: python examples/offline.py examples/tools.py")
     with pretend_hugging_face():
         sys.argv = sys.argv[1:]
         runpy.run_path(sys.argv[0], run_name="__main__")

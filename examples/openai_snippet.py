@@ -1,8 +1,10 @@
 """A snippet written for the OpenAI SDK: only the line that makes the client differs."""
 
 import asyncio
+import sys
 
 from hfclient import Client
+from hfclient.errors import MissingKeyError
 
 client = Client()
 
@@ -25,4 +27,7 @@ async def main() -> None:
     print()
 
 
-asyncio.run(main())
+try:
+    asyncio.run(main())
+except MissingKeyError as error:
+    sys.exit(str(error))

@@ -1,8 +1,10 @@
-"""Print an answer as it is written, then what it cost and who gave it."""
+"""Print an answer as it is written, then who gave it, and what it cost where that is told."""
 
 import asyncio
+import sys
 
 from hfclient import Client
+from hfclient.errors import MissingKeyError
 
 
 async def main() -> None:
@@ -11,7 +13,12 @@ async def main() -> None:
             async for text in stream.text():
                 print(text, end="", flush=True)
         reply = await stream.final()
-        print(f"\n\n{reply.usage.total_tokens} tokens from {reply.meta.provider}, request {reply.meta.request_id}")
+        print(f"\n\nfrom {reply.meta.provider}, request {reply.meta.request_id}")
+        if reply.usage:  # not every server counts
+            print(reply.usage.total_tokens, "tokens")
 
 
-asyncio.run(main())
+try:
+    asyncio.run(main())
+except MissingKeyError as error:
+    sys.exit(str(error))

@@ -1,11 +1,12 @@
 """Ask for an answer that fits a pydantic model."""
 
 import asyncio
+import sys
 
 from pydantic import BaseModel
 
 from hfclient import Client
-from hfclient.errors import OutputParseError
+from hfclient.errors import MissingKeyError, OutputParseError
 
 
 class City(BaseModel):
@@ -25,4 +26,7 @@ async def main() -> None:
             print(f"{city.name} in {city.country}, with {len(city.rivers)} river(s)")
 
 
-asyncio.run(main())
+try:
+    asyncio.run(main())
+except MissingKeyError as error:
+    sys.exit(str(error))

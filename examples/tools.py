@@ -1,8 +1,10 @@
 """Let a model call a Python function, run it, and send back what it gave."""
 
 import asyncio
+import sys
 
 from hfclient import Client, tool, user
+from hfclient.errors import MissingKeyError
 
 
 def temperature(city: str) -> float:
@@ -32,4 +34,7 @@ async def main() -> None:
     print(reply.text)
 
 
-asyncio.run(main())
+try:
+    asyncio.run(main())
+except MissingKeyError as error:
+    sys.exit(str(error))

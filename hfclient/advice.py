@@ -63,6 +63,8 @@ _TOO_LONG = re.compile(
 
 
 def kind_of(said: Said) -> type[StatusError]:
+    if _is_unknown_model(said):
+        return NotFoundError if said.status == 404 else NotSupportedError  # noqa: PLR2004  the status itself
     if said.status in {400, 404, 405, 422} and (
         said.code == "model_not_supported" or _UNSUPPORTED.search(said.words) or _right_task(said)
     ):
@@ -88,13 +90,26 @@ def advice(said: Said) -> str:
     """What to do next, in a sentence or two."""
     if kind_of(said) is NotSupportedError:
         return _not_supported(said)
+    if _is_unknown_model(said) and not _is_own_server(said):
+        return f"Check the model's name. {_where_served(said)}"
     if said.status in {401, 403} and _is_gated(said):
         return f"The model is gated. Ask for access at {_page(said.model)}, and use a token of that account."
     if said.status in {401, 404} and said.code == "RepoNotFound":
         return f"There is no such model, or it is private and needs another key; see {_page(said.model)}."
+    if _is_own_server(said) and said.status in _ADVICE_FOR_OWN_SERVER:
+        return _ADVICE_FOR_OWN_SERVER[said.status]
     if said.status in _ADVICE:
         return _ADVICE[said.status]
     return _by_status(said)
+
+
+def _is_unknown_model(said: Said) -> bool:
+    return said.status in {400, 404, 422} and said.code == "model_not_found"
+
+
+def _is_own_server(said: Said) -> bool:
+    """The caller's own address: no other provider, and none of the Hub's pages, is of any help."""
+    return said.provider == "endpoint"
 
 
 def _by_status(said: Said) -> str:
@@ -105,33 +120,49 @@ def _by_status(said: Said) -> str:
             return f"Check the model's name. {_where_served(said)}"
         case 429:
             wait = f"{math.ceil(said.wait)} s" if said.wait else "a while"
-            return (
-                f"Wait {wait}, or let retry=Retry(attempts=4, statuses={{429, 503}}) do it. "
-                'Given a list, provider=["groq", "together"], the next one takes over.'
+            others = ' Given a list, provider=["groq", "together"], the next one takes over.'
+            return f"Wait {wait}, or let retry=Retry(attempts=4, statuses={{429, 503}}) do it." + (
+                "" if _is_own_server(said) else others
             )
         case 503:
             what = "The model is being loaded" if "loading" in said.words.lower() else "The service is busy or down"
             when = f"in about {math.ceil(said.wait)} s" if said.wait else "in a while"
             return f"{what}: try again {when}, or let retry=Retry(attempts=4) do it."
         case 504:
-            streamed = said.task in {"conversational", "text-generation"}
-            less = (
-                "Stream the answer (client.chat.stream)"
-                if streamed
-                else "Ask for less, such as fewer steps or a smaller size"
-            )
-            return f"The gateway gave up waiting. {less}, or try again."
+            if said.task == "conversational":
+                return "The gateway gave up waiting: try again. Streaming avoids such waits: client.chat.stream(…)."
+            return "The gateway gave up waiting. Ask for less, such as fewer steps or a smaller size, or try again."
         case _:
             return _general(said)
 
 
 def _not_supported(said: Said) -> str:
     task = _right_task(said)
+    own = _is_own_server(said)
     if task is None:
-        return _where_served(said)
-    function = "chat" if task == "conversational" else task.replace("-", "_")
-    return f"This model serves another task: call client.{function}(…)."
+        name = "Check the model's name."
+        found = f"{name} {_where_served(said)}" if _is_unknown_model(said) else _where_served(said)
+        return name if own else found
+    if task == "conversational":
+        return "This model chats: call client.chat(…)."
+    if said.task != "conversational":
+        return f"This model is for {task}; choose one for {said.task}."
+    if own:
+        return "This model does not chat: have the server load one that does, or give it a chat template."
+    return f"This model does not chat; choose one that does: {_CHAT_MODELS}"
 
+
+_CHAT_MODELS = "https://huggingface.co/models?other=conversational"
+
+_ADVICE_FOR_OWN_SERVER = {
+    401: 'No key, or not the right one, went to this address: Client.endpoint(url, "key").',
+    402: "The account behind this address has no credits left.",
+    403: "The key may not do this: check its permissions, and whether it is the one for this address.",
+    404: "Check base_url, and the model's name if the server has several.",
+    410: "This address is no longer in use: check base_url.",
+    413: "Send less: a shorter text or a smaller file.",
+    415: "Convert the file to a common format (WAV, FLAC, PNG, JPEG).",
+}
 
 _ADVICE = {
     401: "Check the key: an hf_… token (https://huggingface.co/settings/tokens) goes in Client(token=…) or HF_TOKEN, "
@@ -172,7 +203,9 @@ def _permission(said: Said) -> str:
 def _general(said: Said) -> str:
     whose = {"auto": "the router", "endpoint": "this server"}.get(said.provider, said.provider)
     if kind_of(said) in {ServerError, StatusError} and said.status >= _FIRST_ERROR:
-        return f"Try again, by hand or with retry=Retry(statuses={{{said.status}}}), or name another provider."
+        statuses = ", ".join(map(str, sorted({said.status, 503})))  # a model that loads stays worth another try
+        another = "" if _is_own_server(said) else ", or name another provider"
+        return f"Try again, by hand or with retry=Retry(statuses={{{statuses}}}){another}."
     if said.status < _FIRST_ERROR:
         return f"The address redirects to {said.location or 'another'}: check base_url."
     if _TOO_LONG.search(said.words):

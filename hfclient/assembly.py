@@ -4,26 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from hfclient.types.chat import (
     ChatCompletion,
     ChatCompletionChunk,
     ChunkChoice,
     Delta,
+    FunctionDelta,
     LogProbs,
     SaidAndThought,
     ToolCallDelta,
     Usage,
 )
 
+# Where every piece repeats them, one is meant.
+_SAID_ONCE = frozenset({"id", "type", "name", "role", "index"})
+
+
+class _Pieces(list[str]):
+    """A text that is still growing; joined only at the end, for it may come in thousands of pieces."""
+
 
 @dataclass(slots=True)
 class _ToolCall:
     id: str = ""
-    kind: str = "function"
+    kind: str = ""
     name: str = ""
+    named: bool = False
     arguments: list[str] = field(default_factory=list[str])
+    extras: dict[str, Any] = field(default_factory=dict[str, Any])
+    function_extras: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(slots=True)
@@ -34,8 +45,9 @@ class _Choice:
     refusal: list[str] = field(default_factory=list[str])
     tool_calls: list[_ToolCall] = field(default_factory=list[_ToolCall])
     by_index: dict[int, _ToolCall] = field(default_factory=dict[int, _ToolCall])
-    logprobs: dict[str, list[Any]] = field(default_factory=dict[str, list[Any]])
+    logprobs: dict[str, Any] = field(default_factory=dict[str, Any])
     extras: dict[str, Any] = field(default_factory=dict[str, Any])
+    beside: dict[str, Any] = field(default_factory=dict[str, Any])  # the message: a filter's verdict, a stop reason
     finish_reason: str | None = None
 
 
@@ -88,8 +100,11 @@ def _add_choice(mine: _Choice, choice: ChunkChoice) -> None:
             _add_tool_call(mine, call)
     if delta.role:
         mine.role = delta.role
-    if delta.model_extra or delta.reasoning_content or delta.refusal or type(delta.content) is SaidAndThought:
+    if delta.__pydantic_extra__ or delta.reasoning_content or delta.refusal or type(delta.content) is SaidAndThought:
         _add_the_rest(mine, delta)
+    if choice.__pydantic_extra__:
+        # Not a piece but how things stand: a verdict that is repeated with every chunk replaces the one before.
+        _join(mine.beside, choice.__pydantic_extra__, texts_grow=False)
 
 
 def _add_the_rest(mine: _Choice, delta: Delta) -> None:
@@ -97,36 +112,92 @@ def _add_the_rest(mine: _Choice, delta: Delta) -> None:
         mine.refusal.append(delta.refusal)
     if delta.reasoning:
         mine.reasoning.append(delta.reasoning)
-    for name, value in (delta.model_extra or {}).items():
-        if name == "reasoning" or value is None:
-            continue
-        before: Any = mine.extras.get(name)
-        joins = type(before) is type(value) and type(before) in {str, list}
-        mine.extras[name] = before + value if joins else value
+    more = delta.model_extra or {}
+    if isinstance(more.get("reasoning"), str):  # taken above, or said twice
+        more = {name: value for name, value in more.items() if name != "reasoning"}
+    _join(mine.extras, more)
+
+
+def _join(whole: dict[str, Any], piece: Mapping[str, Any], *, texts_grow: bool = True) -> None:
+    """Add fields this version does not know: texts and lists grow, objects key by key, everything else is replaced."""
+    for name, value in piece.items():
+        before = whole.get(name)
+        match value:
+            case None:
+                pass
+            case str() if not texts_grow or name in _SAID_ONCE:
+                whole[name] = value or before or ""
+            case str() if isinstance(before, _Pieces):
+                before.append(value)
+            case str():
+                whole[name] = _Pieces([value])
+            case list():
+                items = cast("list[object]", value)
+                if isinstance(before, list):
+                    cast("list[object]", before).extend(items)
+                else:
+                    whole[name] = [*items]
+            case dict():
+                inner: dict[str, Any] = cast("dict[str, Any]", before) if isinstance(before, dict) else {}
+                _join(inner, cast("dict[str, Any]", value), texts_grow=texts_grow)
+                whole[name] = inner
+            case _:
+                whole[name] = value
+
+
+def _settled(value: Any) -> Any:
+    """What has grown so far, apart from what may grow further."""
+    match value:
+        case _Pieces():
+            return "".join(value)
+        case dict():
+            return {name: _settled(inner) for name, inner in cast("dict[str, Any]", value).items()}
+        case list():
+            return [*value]
+        case _:
+            return value
 
 
 def _add_logprobs(mine: _Choice, logprobs: LogProbs) -> None:
     for name in ("content", "refusal"):
         if (tokens := getattr(logprobs, name)) is not None:
             mine.logprobs.setdefault(name, []).extend(tokens)
+    if logprobs.model_extra:
+        _join(mine.logprobs, logprobs.model_extra)
 
 
 def _add_tool_call(mine: _Choice, delta: ToolCallDelta) -> None:
-    call = _tool_call_meant(mine, delta)
+    named = _is_named(delta)
+    call = _tool_call_meant(mine, delta, named=named)
+    call.named = call.named or named
     if delta.id:
         call.id = delta.id
     if delta.type:
         call.kind = delta.type
+    if delta.model_extra:
+        _join(call.extras, delta.model_extra)
     if delta.function is not None:
-        if delta.function.name and delta.function.name != call.name:
-            call.name += delta.function.name
-        if delta.function.arguments:
-            call.arguments.append(delta.function.arguments)
+        _add_function(call, delta.function)
 
 
-def _tool_call_meant(mine: _Choice, delta: ToolCallDelta) -> _ToolCall:
+def _add_function(call: _ToolCall, function: FunctionDelta) -> None:
+    if function.name and function.name != call.name:
+        call.name += function.name
+    if function.arguments:
+        call.arguments.append(function.arguments)
+    if function.model_extra:
+        _join(call.function_extras, function.model_extra)
+
+
+def _is_named(delta: ToolCallDelta) -> bool:
+    if delta.function is not None:
+        return bool(delta.function.name)
+    custom = (delta.model_extra or {}).get("custom")
+    return isinstance(custom, dict) and bool(cast("dict[str, Any]", custom).get("name"))
+
+
+def _tool_call_meant(mine: _Choice, delta: ToolCallDelta, *, named: bool) -> _ToolCall:
     """The call this piece belongs to. The index says so; but some servers send none, or the same for every call."""
-    named = bool(delta.function and delta.function.name)
     known = mine.by_index.get(delta.index) if delta.index is not None else None
     if known is not None and not (delta.id and known.id and delta.id != known.id and named):
         return known
@@ -137,7 +208,7 @@ def _tool_call_meant(mine: _Choice, delta: ToolCallDelta) -> _ToolCall:
                     return call
             if not named and not mine.tool_calls[-1].id:
                 return mine.tool_calls[-1]  # its id comes late
-        elif not (named and mine.tool_calls[-1].name):
+        elif not (named and mine.tool_calls[-1].named):
             return mine.tool_calls[-1]
     call = _ToolCall()
     mine.tool_calls.append(call)
@@ -147,20 +218,28 @@ def _tool_call_meant(mine: _Choice, delta: ToolCallDelta) -> _ToolCall:
 
 
 def _finished(index: int, choice: _Choice) -> Mapping[str, Any]:
-    message: dict[str, Any] = {**choice.extras, "role": choice.role}
-    message["content"] = "".join(choice.content) if choice.content or not choice.tool_calls else None
+    message: dict[str, Any] = {**_settled(choice.extras), "role": choice.role}
+    answered_otherwise = choice.tool_calls or choice.extras.keys() & {"function_call", "audio"}
+    message["content"] = "".join(choice.content) if choice.content or not answered_otherwise else None
     if choice.reasoning:
         message["reasoning_content"] = "".join(choice.reasoning)
     if choice.refusal:
         message["refusal"] = "".join(choice.refusal)
     if choice.tool_calls:
-        message["tool_calls"] = [
-            {"id": call.id, "type": call.kind, "function": {"name": call.name, "arguments": "".join(call.arguments)}}
-            for call in choice.tool_calls
-        ]
+        message["tool_calls"] = [_finished_call(call) for call in choice.tool_calls]
     return {
+        **_settled(choice.beside),
         "index": index,
         "message": message,
         "finish_reason": choice.finish_reason,
-        "logprobs": choice.logprobs or None,
+        "logprobs": _settled(choice.logprobs) or None,
     }
+
+
+def _finished_call(call: _ToolCall) -> Mapping[str, Any]:
+    kind = call.kind or ("custom" if "custom" in call.extras else "function")
+    finished: dict[str, Any] = {**_settled(call.extras), "id": call.id, "type": kind}
+    if kind == "function" or call.name or call.arguments:
+        extras = _settled(call.function_extras)
+        finished["function"] = {**extras, "name": call.name, "arguments": "".join(call.arguments)}
+    return finished

@@ -6,17 +6,22 @@ import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from typing_extensions import TypedDict
 
 from hfclient.errors import InputError
+from hfclient.errors import spoken as spoken  # noqa: PLC0414  whoever speaks of a call finds it here
 from hfclient.retry import Retry
 
 if TYPE_CHECKING:
+    import httpx
+
     from hfclient.flow import Progress
 
 ProviderChoice: TypeAlias = str | Sequence[str]
+TimeoutChoice: TypeAlias = "float | Timeout | httpx.Timeout | None"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +43,21 @@ class Timeout:
             _checked_seconds(f"Timeout.{part.name}", getattr(self, part.name))
 
     @classmethod
-    def of(cls, value: float | Timeout | None) -> Timeout:
+    def of(cls, value: TimeoutChoice) -> Timeout:
         """A bare number bounds every silence; it can shorten the wait for a connection but not lengthen it."""
         if value is None:
             return DEFAULT_TIMEOUT
         if isinstance(value, Timeout):
             return value
+        if all(hasattr(value, part) for part in _HTTPX_PARTS):  # httpx's own, in which None means no limit
+            parts = {part: getattr(value, part) for part in _HTTPX_PARTS}
+            limits = {part: math.inf if seconds is None else seconds for part, seconds in parts.items()}
+            return cls(**limits, idle=limits["read"])
         seconds = _checked_seconds("timeout", value)
         return cls(min(DEFAULT_TIMEOUT.connect, seconds), seconds, seconds, seconds, seconds)
+
+
+_HTTPX_PARTS = ("connect", "read", "write", "pool")
 
 
 def _checked_seconds(name: str, value: object) -> float:
@@ -66,11 +78,11 @@ class Options(TypedDict, total=False):
     provider: ProviderChoice | None
     bill_to: str | None
     base_url: str | None
-    timeout: float | Timeout | None
+    timeout: TimeoutChoice
     deadline: float | None
     retry: bool | int | Retry | None
     extra_headers: Mapping[str, str] | None
-    extra_query: Mapping[str, str] | None
+    extra_query: Mapping[str, str | float] | None
     extra_body: Mapping[str, Any] | None
 
 
@@ -95,9 +107,36 @@ class Call:
     on_progress: Callable[[Progress], None] | None = None
 
 
-def unknown_option(name: str, known: Iterable[str], *, where: str) -> InputError:
-    """The error for an option nobody knows, with the nearest one somebody does."""
-    return InputError(f"{where} takes no option {name!r}.", advice=nearest(name, known, "It takes"))
+# What other libraries call our options.
+_ALIASES = {
+    **dict.fromkeys(("api_key", "key", "hf_token", "access_token", "auth_token", "bearer_token"), "token"),
+    **dict.fromkeys(("max_retries", "retries", "num_retries", "retry_attempts"), "retry"),
+    **dict.fromkeys(("request_timeout", "read_timeout", "timeout_s", "timeout_seconds"), "timeout"),
+    **dict.fromkeys(("api_base", "url", "endpoint", "endpoint_url", "host"), "base_url"),
+    **dict.fromkeys(("organization", "org", "organisation"), "bill_to"),
+    **dict.fromkeys(("default_headers", "extra_headers"), "headers"),
+    "headers": "extra_headers",
+    "model_id": "model",
+    "providers": "provider",
+    "max_new_tokens": "max_tokens",
+    "max_output_tokens": "max_tokens",
+    "stop_sequences": "stop",
+    "response_model": "response_format",
+}
+
+_NEAR = 0.6
+
+
+def unknown_option(
+    name: str, known: Iterable[str], *, where: str, elsewhere: Mapping[str, str] = MappingProxyType({})
+) -> InputError:
+    """The error for an option nobody knows, with the nearest one, or with the place where it belongs."""
+    names = sorted(known)
+    meant = name if name in elsewhere else _ALIASES.get(name, name)
+    if meant not in names and meant not in elsewhere:
+        meant = next(iter(difflib.get_close_matches(name, [*names, *elsewhere], n=1, cutoff=_NEAR)), meant)
+    advice = elsewhere.get(meant) or nearest(meant, names, "It takes")
+    return InputError(f"{where} takes no option {name!r}.", advice=advice)
 
 
 def unknown_provider(name: str, known: Iterable[str]) -> InputError:
@@ -107,10 +146,5 @@ def unknown_provider(name: str, known: Iterable[str]) -> InputError:
 def nearest(name: str, known: Iterable[str], otherwise: str) -> str:
     """What may have been meant, or what there is."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=_NEAR)
     return f"Did you mean {near[0]!r}?" if near else f"{otherwise}: {', '.join(names)}."
-
-
-def spoken(task: str) -> str:
-    """A task as people call it: the Hub's word for chat is `conversational`."""
-    return "chat" if task == "conversational" else task

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from types import TracebackType
-from typing import Any, NoReturn, Self, cast
+from typing import Any, Never, NoReturn, Self, cast
 
 import anyio.to_thread
 import httpx
+from typing_extensions import TypedDict, Unpack
 
 from hfclient import tasks
-from hfclient.call import ProviderChoice, Timeout, unknown_option, unknown_provider
+from hfclient.call import ProviderChoice, TimeoutChoice, unknown_option, unknown_provider
 from hfclient.credentials import Keys
 from hfclient.defaults import Defaults
 from hfclient.dispatch import Dispatcher, Side
@@ -25,13 +26,47 @@ from hfclient.retry import Retry
 from hfclient.routing import Router
 from hfclient.settings import SEMCONVS, TRANSPORTS, Semconv, Settings, TransportKind, one_of, saved_token
 from hfclient.single_flight import SingleFlight
-from hfclient.tasks.chat import Chat
+from hfclient.tasks.chat import Chat, ChatSettings
 from hfclient.transport import Transport
 
 MAX_EVENT_BYTES = 32 * 2**20
 
 DEFAULT_NAMES = ("provider", "model", "bill_to", "base_url", "timeout", "deadline", "retry", "headers")
 CONNECTION_NAMES = ("http_client", "transport", "max_connections", "max_event_bytes", "semconv")
+
+# Asked of a client by name, what belongs to a call is told where it goes.
+OF_A_CHAT = {
+    name: f"{name} belongs to the call: client.chat(…, {name}=…)."
+    for name in (*ChatSettings.__annotations__, "response_format", "extra_query", "extra_body")
+}
+
+
+class _CommonOptions(TypedDict, total=False):
+    provider: ProviderChoice | None
+    model: str | None
+    bill_to: str | None
+    keys: Mapping[str, str] | None
+    timeout: TimeoutChoice
+    deadline: float | None
+    retry: bool | int | Retry | None
+    headers: Mapping[str, str] | None
+
+
+class ClientOptions(_CommonOptions, total=False):
+    """What `with_options` takes: all but what belongs to the connections."""
+
+    token: str | None
+    base_url: str | None
+
+
+class EndpointOptions(_CommonOptions, total=False):
+    """What `Client.endpoint` takes besides the address and its key."""
+
+    http_client: httpx.AsyncClient | None
+    transport: TransportKind | None
+    max_connections: int
+    max_event_bytes: int
+    semconv: Semconv | None
 
 
 @dataclass(slots=True)
@@ -85,12 +120,12 @@ class Client:
         self,
         token: str | None = None,
         *,
-        provider: ProviderChoice = "auto",
+        provider: ProviderChoice | None = "auto",
         model: str | None = None,
         bill_to: str | None = None,
         base_url: str | None = None,
         keys: Mapping[str, str] | None = None,
-        timeout: float | Timeout | None = None,
+        timeout: TimeoutChoice = None,
         deadline: float | None = None,
         retry: bool | int | Retry | None = None,
         headers: Mapping[str, str] | None = None,
@@ -99,10 +134,11 @@ class Client:
         max_connections: int = MAX_CONNECTIONS,
         max_event_bytes: int = MAX_EVENT_BYTES,
         semconv: Semconv | None = None,
-        **unknown: Any,
+        **unknown: Never,
     ) -> None:
         for name in unknown:
-            raise unknown_option(name, {"token", "keys", *DEFAULT_NAMES, *CONNECTION_NAMES}, where="Client")
+            known = {"token", "keys", *DEFAULT_NAMES, *CONNECTION_NAMES}
+            raise unknown_option(name, known, where="Client", elsewhere=OF_A_CHAT)
         settings = Settings.from_environment()
         given = (provider, model, bill_to, base_url, timeout, deadline, retry, headers)
         defaults = Defaults().changed(
@@ -111,7 +147,7 @@ class Client:
         kind = cast("TransportKind", one_of("transport", transport, TRANSPORTS)) if transport else settings.transport
         connection = Transport(
             kind=kind,
-            http_client=_http_client(http_client),
+            http_client=_http_client(http_client, transport),
             max_connections=_whole("max_connections", max_connections),
         )
         shared = Shared(
@@ -127,14 +163,14 @@ class Client:
         self._become(defaults, _given_keys(token, defaults, {} if keys is None else keys), shared)
 
     @classmethod
-    def endpoint(cls, url: str, token: str | None = None, **options: Any) -> Self:
+    def endpoint(cls, url: str, token: str | None = None, **options: Unpack[EndpointOptions]) -> Self:
         """A client for one address, such as an Inference Endpoint or a server of your own.
 
         >>> client = Client.endpoint("http://localhost:8080/v1")
         """
-        return cls(token, base_url=url, **options)
+        return cls(token, base_url=url, **cast("dict[str, Any]", options))
 
-    def with_options(self, **options: Any) -> Self:
+    def with_options(self, **options: Unpack[ClientOptions]) -> Self:
         """A copy with other defaults that shares the connections.
 
         >>> fast = client.with_options(provider="groq", timeout=20)
@@ -145,7 +181,8 @@ class Client:
                     f"{name} belongs to the connections, which copies share.", advice="Make a new Client with it."
                 )
             if name not in {"token", "keys", *DEFAULT_NAMES}:
-                raise unknown_option(name, {"token", "keys", *DEFAULT_NAMES}, where="with_options")
+                known = {"token", "keys", *DEFAULT_NAMES}
+                raise unknown_option(name, known, where="with_options", elsewhere=OF_A_CHAT)
         defaults = self._defaults.changed(options)
         keys = self._keys.changed(options, provider=_only(defaults), base_url=defaults.base_url)
         copy = object.__new__(type(self))
@@ -156,6 +193,9 @@ class Client:
         for name in keys.by_provider:
             if shared.registry.find(name) is None:
                 raise unknown_provider(name, shared.registry.names())
+        for name in defaults.providers:
+            if name != "auto" and shared.registry.find(name) is None:
+                raise unknown_provider(name, [*shared.registry.names(), "auto"])
         redact = Redactor(secret.reveal() for secret in keys.secrets())
         router = Router(shared.settings, keys, shared.registry, shared.hub, shared.login.token)
         remote = Remote(shared.transport, redact, shared.max_event_bytes)
@@ -199,12 +239,11 @@ class Client:
         await self.aclose()
 
     def __repr__(self) -> str:
-        default = Defaults()
-        shown = [f"provider={'+'.join(self._defaults.providers)!r}"]
-        for name in ("model", "bill_to", "base_url", "timeout", "deadline", "retry"):
-            if (value := getattr(self._defaults, name)) != getattr(default, name):
-                shown.append(f"{name}={safe_url(value) if name == 'base_url' else value!r}")
-        return Redactor(secret.reveal() for secret in self._keys.secrets())(f"Client({', '.join(shown)})")
+        redact = Redactor(secret.reveal() for secret in self._keys.secrets())
+        keys = ["token=…"] if self._keys.token else []
+        if self._keys.by_provider:
+            keys.append(f"keys={sorted(self._keys.by_provider)!r}")
+        return redact(f"Client({', '.join([*keys, *_shown(self._defaults)])})")
 
     def __setattr__(self, name: str, value: object = None) -> NoReturn:
         msg = f"a Client is frozen; use with_options({name}=…)"
@@ -217,6 +256,30 @@ class Client:
         raise TypeError(msg)
 
 
+def _shown(defaults: Defaults) -> Iterator[str]:
+    """What differs from the defaults that every client begins with."""
+    for name in ("providers", "model", "bill_to", "base_url", "timeout", "deadline", "retry"):
+        value, usual = getattr(defaults, name), getattr(Defaults(), name)
+        if value == usual:
+            continue
+        if name == "providers":
+            yield f"provider={(value[0] if len(value) == 1 else list(value))!r}"
+        elif name in {"timeout", "retry"}:
+            yield f"{name}={_changed_parts(value, usual)}"
+        else:
+            yield f"{name}={safe_url(value) if name == 'base_url' else value!r}"
+
+
+def _changed_parts(value: Any, usual: Any) -> str:
+    pairs = [(part.name, getattr(value, part.name)) for part in fields(value)]
+    changed = [f"{name}={_plain(each)!r}" for name, each in pairs if each != getattr(usual, name)]
+    return f"{type(value).__name__}({', '.join(changed)})"
+
+
+def _plain(value: Any) -> Any:
+    return set(value) if isinstance(value, frozenset) else value  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType]
+
+
 def _given_keys(token: str | None, defaults: Defaults, keys: Mapping[str, str]) -> Keys:
     return Keys.given(token, provider=_only(defaults), base_url=defaults.base_url, keys=keys)
 
@@ -225,7 +288,9 @@ def _only(defaults: Defaults) -> str | None:
     return defaults.providers[0] if len(defaults.providers) == 1 else None
 
 
-def _http_client(given: Any) -> httpx.AsyncClient | None:
+def _http_client(given: Any, transport: TransportKind | None) -> httpx.AsyncClient | None:
+    if given is not None and transport:
+        raise InputError("http_client= and transport= exclude each other.", advice="Leave out transport=.")
     if given is None or isinstance(given, httpx.AsyncClient):
         return given
     raise InputError(f"http_client must be an httpx.AsyncClient, not {type(given).__module__}.{type(given).__name__}.")

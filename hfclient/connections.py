@@ -15,6 +15,7 @@ from sniffio import current_async_library
 
 from hfclient.errors import InputError, MissingExtraError
 from hfclient.redact import safe_url
+from hfclient.retry import prepare_retries
 
 if TYPE_CHECKING:
     import ssl
@@ -96,7 +97,7 @@ class AiohttpConnections:
             connector = aiohttp.TCPConnector(limit=0, ssl=tls, keepalive_timeout=KEEP_ALIVE_SECONDS)
             return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
-        self._never_sent = (aiohttp.ClientConnectorError, aiohttp.ServerTimeoutError)
+        self._failures = (httpx.HTTPError, aiohttp.ClientError, OSError, ValueError)
         self._transport = httpx_aiohttp.AiohttpTransport(
             verify=tls, proxy=httpx.Proxy(proxy) if proxy else None, client=session
         )
@@ -113,17 +114,18 @@ class AiohttpConnections:
                 response = await self._sent(request)
         except TimeoutError:
             raise httpx.ReadTimeout("", request=request) from None
-        response.stream = _BoundedSilences(response.stream, silence)
+        cast("_Body", response.stream).silence = silence
         return response
 
     async def _sent(self, request: httpx.Request) -> httpx.Response:
         try:
-            return await self._transport.handle_async_request(request)
-        except httpx.ConnectTimeout as error:
-            if isinstance(error.__cause__, self._never_sent):
-                raise
-            # httpx-aiohttp calls a server that hung up so; but then the request had gone out.
-            raise httpx.ReadError(str(error), request=request) from error
+            response = await self._transport.handle_async_request(request)
+        except self._failures as error:
+            failure = _in_httpx_terms(error, httpx.LocalProtocolError)
+        else:
+            response.stream = _Body(response.stream, self._failures)
+            return response
+        raise failure  # not from within `except`: aiohttp's errors hold the request, and with it the key
 
     async def aclose(self) -> None:
         await self._transport.aclose()
@@ -137,14 +139,14 @@ class Carriers:
         self._given = given
         self._proxies = proxies
         self._tls: ssl.SSLContext | None = None
-
-    @property
-    def ready(self) -> bool:
-        return self._tls is not None or self._given is not None
+        self.ready = False
 
     def prepare(self) -> None:
-        """Read the certificates that servers are trusted by."""
-        self._tls = httpx.create_ssl_context()
+        """Load all that is read from disk: the certificates that servers are trusted by, and what retries need."""
+        if self._given is None:
+            self._tls = httpx.create_ssl_context()
+        prepare_retries()
+        self.ready = True
 
     def key(self, origin: str) -> str:
         """What a carrier must be made for to reach this origin."""
@@ -161,25 +163,64 @@ class Carriers:
         return AiohttpConnections(tls, key or None)
 
 
-class _BoundedSilences(httpx.AsyncByteStream):
-    def __init__(self, stream: httpx.SyncByteStream | httpx.AsyncByteStream, silence: float | None) -> None:
+class _Body(httpx.AsyncByteStream):
+    """What aiohttp reads, its failures in httpx's terms; `silence` bounds pauses where aiohttp's own limit does not."""
+
+    def __init__(
+        self, stream: httpx.SyncByteStream | httpx.AsyncByteStream, failures: tuple[type[Exception], ...]
+    ) -> None:
         self._stream = cast("httpx.AsyncByteStream", stream)
-        self._silence = silence
+        self._failures = failures
+        self.silence: float | None = None
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         parts = aiter(self._stream)
-        while True:
-            try:
-                with anyio.fail_after(self._silence):
-                    part = await anext(parts)
-            except StopAsyncIteration:
-                return
-            except TimeoutError:
-                raise httpx.ReadTimeout("") from None
+        while (part := await self._next(parts)) is not None:
             yield part
 
+    async def _next(self, parts: AsyncIterator[bytes]) -> bytes | None:
+        try:
+            with anyio.fail_after(self.silence):
+                return await anext(parts)
+        except StopAsyncIteration:
+            return None
+        except self._failures as error:
+            failure = _in_httpx_terms(error, httpx.RemoteProtocolError)
+        raise failure
+
     async def aclose(self) -> None:
-        await self._stream.aclose()
+        try:
+            return await self._stream.aclose()
+        except self._failures as error:
+            failure = _in_httpx_terms(error, httpx.RemoteProtocolError)
+        raise failure
+
+
+def _in_httpx_terms(error: Exception, for_values: type[httpx.TransportError]) -> Exception:
+    """A new error, without what aiohttp's own holds on to: the request with its headers and address."""
+    import aiohttp  # noqa: PLC0415  an extra
+
+    cause = error.__cause__ if isinstance(error, httpx.HTTPError) else error
+    if isinstance(cause, aiohttp.ClientResponseError):
+        said = cause.message  # not str(cause), which has the address in it
+    else:
+        said = str(getattr(cause, "os_error", None) or error)
+    match error:
+        case _ if isinstance(cause, aiohttp.InvalidURL):
+            return httpx.UnsupportedProtocol("The address makes no sense.")
+        case httpx.ConnectTimeout() if not isinstance(cause, aiohttp.ServerTimeoutError):
+            # So httpx-aiohttp calls a server that refused, and one that hung up; but that one had got the request.
+            return (httpx.ConnectError if isinstance(cause, aiohttp.ClientConnectorError) else httpx.ReadError)(said)
+        case httpx.HTTPError():
+            return type(error)(said)
+        case TimeoutError():
+            return httpx.ReadTimeout(said)
+        case aiohttp.ClientResponseError():
+            return httpx.RemoteProtocolError(said)
+        case aiohttp.ClientError() | OSError():
+            return httpx.ReadError(said)
+        case _:
+            return for_values(said)
 
 
 class Given:

@@ -53,7 +53,7 @@ class Defaults:
             deadline=mine.deadline,
             retry=mine.retry,
             headers=mine.headers,
-            query=checked_texts("extra_query", options.get("extra_query") or {}),
+            query=checked_texts("extra_query", _as_texts(options.get("extra_query") or {})),
             body=_object("extra_body", options.get("extra_body") or {}),
         )
 
@@ -119,6 +119,20 @@ def checked_texts(name: str, value: Any) -> Mapping[str, str]:
         if not isinstance(key, str) or not isinstance(text, str) or not (key + text).isprintable():
             raise InputError(f"{name}[{key!r}] must be a text on one line.")  # never its value: it may be a key
     return cast("Mapping[str, str]", value)
+
+
+def _as_texts(query: Any) -> Any:
+    """Numbers and truth values as an address writes them; what else there is stays, to be refused."""
+    if not isinstance(query, Mapping):
+        return query
+    pairs = cast("Mapping[object, object]", query).items()
+    return {name: _as_text(value) for name, value in pairs}
+
+
+def _as_text(value: object) -> object:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else value
 
 
 def checked_headers(name: str, value: Any) -> Mapping[str, str]:

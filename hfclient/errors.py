@@ -35,7 +35,7 @@ HFClientError
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,12 +77,22 @@ __all__ = [
 ]
 
 
+_SPOKEN = {"conversational": "chat"}
+
+
+def spoken(task: str) -> str:
+    """A task as people call it: the Hub's word for chat is `conversational`."""
+    return _SPOKEN.get(task, task)
+
+
 class HFClientError(Exception):
     """Base of every error here; carries where the call went and how it fared.
 
     The message says what happened, `advice` what to do next. The dispatcher fills in `provider`, `model`, `task` and
     `attempts` on the way out, so an error raised deep inside knows them too.
     """
+
+    default_advice: ClassVar[str] = ""
 
     def __init__(
         self,
@@ -98,7 +108,7 @@ class HFClientError(Exception):
     ) -> None:
         super().__init__(message)
         self.message = message
-        self.advice = advice
+        self.advice = advice or self.default_advice
         self.provider = provider
         self.model = model
         self.task = task
@@ -107,12 +117,12 @@ class HFClientError(Exception):
         self.attempts = tuple(attempts)
 
     def __str__(self) -> str:
-        facts = [fact for fact in (self.provider, self.model, self.task) if fact]
+        facts = [fact for fact in (self.provider, self.model, self.task and spoken(self.task)) if fact]
         if self.request_id:
             facts.append(f"request {self.request_id}")
         if len(self.attempts) > 1:
             facts.append(f"{len(self.attempts)} attempts")
-        first = f"{self.message} [{' · '.join(facts)}]" if facts else self.message
+        first = f"{self.message.removesuffix('.')} [{' · '.join(facts)}]" if facts else self.message
         return f"{first}\n{self.advice}" if self.advice else first
 
 
@@ -205,6 +215,8 @@ class ResponseError(HFClientError):
 class RefusalError(ResponseError):
     """The model declined to answer; `text` is what it said, `completion` the whole reply."""
 
+    default_advice = "Ask in another way, or ask another model; what it said is in error.text."
+
     def __init__(self, message: str, *, text: str = "", completion: Any = None, **facts: Any) -> None:
         super().__init__(message, **facts)
         self.text = text
@@ -213,6 +225,8 @@ class RefusalError(ResponseError):
 
 class OutputParseError(ResponseError):
     """The text does not fit the `response_format`; `text` is what the model wrote, `completion` the whole reply."""
+
+    default_advice = "Ask again, or a model that keeps to a schema; what this one wrote is in error.text."
 
     def __init__(self, message: str, *, text: str = "", completion: Any = None, **facts: Any) -> None:
         super().__init__(message, **facts)
@@ -234,6 +248,8 @@ class NotAStreamError(StreamError):
 
 class StreamFailedError(StreamError):
     """The provider reported an error in the middle of the stream."""
+
+    default_advice = "What had arrived is in error.partial. A stream is never retried by itself: ask again if need be."
 
     def __init__(self, message: str, *, code: str | None = None, **facts: Any) -> None:
         super().__init__(message, **facts)

@@ -60,8 +60,8 @@ def as_ours(error: Exception, to: Destination) -> HFClientError:
             return TimedOutError("No connection became free in time.", advice="Make fewer calls at once.")
         case httpx.TimeoutException():
             return TimedOutError(
-                f"{to.who} was silent for longer than the timeout allows.",
-                advice="Raise timeout=…, or stream: then the answer's beginning comes early.",
+                f"{to.who} was silent for {_silence(error, to)}.",
+                advice="Raise timeout=…; the beginning of a stream comes sooner than a whole answer.",
             )
         case httpx.UnsupportedProtocol() | httpx.LocalProtocolError() | httpx.InvalidURL() | httpx.CookieConflict():
             return InputError(f"The request cannot be sent: {said}")
@@ -77,3 +77,10 @@ def as_ours(error: Exception, to: Destination) -> HFClientError:
             )
         case _:
             return ResponseError(f"{to.who}'s answer could not be read: {said}")
+
+
+def _silence(error: httpx.TimeoutException, to: Destination) -> str:
+    if isinstance(error, httpx.WriteTimeout):
+        return f"{to.timeout.write:g} s"
+    # Which of the two it was depends on whether it was a stream, and how far that had come.
+    return f"{to.timeout.read:g} s" if to.timeout.read == to.timeout.idle else "longer than the timeout allows"

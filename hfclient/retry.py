@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from hfclient import clock
@@ -156,15 +157,21 @@ def is_worth_another_try(error: BaseException, policy: Retry, *, repeatable: boo
             return False
 
 
+def prepare_retries() -> None:
+    """Import tenacity ahead: once a process has run out of open files, nothing can be imported any more."""
+    import_module("tenacity")
+
+
 async def persist(
     send: Callable[[], Awaitable[T]], policy: Retry, *, repeatable: bool, patience: float, before_pause: BeforePause
 ) -> T:
-    """`await retrying(...)(send)`, except that tenacity is called in only once a first try has failed."""
+    """`await retrying(...)(send)`, except that tenacity is called in only for a second try."""
     started = clock.now()
     try:
         return await send()
     except HFClientError as error:
-        if not is_worth_another_try(error, policy, repeatable=repeatable):
+        last = policy.attempts == 1 and not repeatable
+        if last or not is_worth_another_try(error, policy, repeatable=repeatable):
             raise
         failed = [error]
 
@@ -173,7 +180,10 @@ async def persist(
             raise failed.pop()  # tenacity's first attempt is the one already made
         return await send()
 
-    again = retrying(policy, repeatable=repeatable, patience=patience, before_pause=before_pause, since=started)
+    try:
+        again = retrying(policy, repeatable=repeatable, patience=patience, before_pause=before_pause, since=started)
+    except OSError:  # no file can be opened, so tenacity cannot be imported
+        raise failed.pop() from None
     return await again(send_again)
 
 
@@ -185,7 +195,7 @@ def retrying(
     A repeatable request (a poll, a download) must not lose a job that is paid for: it is retried until `patience` runs
     out, however many tries that takes. `before_pause(error, seconds)` is called before each wait.
     """
-    import tenacity  # noqa: PLC0415  costs 7 ms, and most programs never retry
+    import tenacity  # noqa: PLC0415  see `prepare_retries`
 
     started = clock.now() if since is None else since
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import platform
@@ -22,6 +23,7 @@ from hfclient.connections import Carriers, Proxies
 from hfclient.credentials import origin_of
 from hfclient.destination import Destination
 from hfclient.errors import (
+    ConnectionFailedError,
     InputError,
     ResponseError,
     StatusError,
@@ -45,6 +47,7 @@ MAX_REDIRECTS = 5
 MEDIA_PATIENCE = 30.0
 REPLY_LIMIT = 512 * 2**20
 ERROR_BODY_LIMIT = 2**20
+NO_FILES_LEFT = frozenset({errno.EMFILE, errno.ENFILE})
 
 USER_AGENT = f"hfclient/{__version__} python/{platform.python_version()} httpx/{httpx.__version__}"
 
@@ -200,19 +203,24 @@ class Transport:
         )
 
     async def _exchange(self, request: Request, to: Destination, url: str, silence: float) -> Exchange:
-        """One request on the wire; `silence` is how long the body may pause."""
-        lease = await self._lease(to, url)
+        """One request, and a line in the log of what came of it; `silence` is how long the body may pause."""
         started = clock.now()
+        try:
+            exchange = await self._on_the_wire(request, to, url, silence)
+        except BaseException as error:
+            _log(request, to, url, type(error).__name__, started)
+            raise
+        _log(request, to, url, exchange.status, started)
+        return exchange
+
+    async def _on_the_wire(self, request: Request, to: Destination, url: str, silence: float) -> Exchange:
+        lease = await self._lease(to, url)
         try:
             with translated(to):
                 response = await lease.carrier.send(await self._outgoing(request, to, url, silence))
         except BaseException:
             lease.release()
             raise
-        if logger.isEnabledFor(logging.DEBUG):
-            seconds = clock.now() - started
-            shown = to.redactor()(safe_url(url))  # a redirect may have led to a path with a key in it
-            logger.debug("%s %s → %d in %.2f s", request.method, shown, response.status_code, seconds)
         return Exchange(response, lease)
 
     async def _outgoing(self, request: Request, to: Destination, url: str, silence: float) -> httpx.Request:
@@ -249,15 +257,29 @@ class Transport:
         try:
             await anyio.to_thread.run_sync(self._carriers.prepare)
         except OSError as error:
+            if error.errno in NO_FILES_LEFT:
+                raise ConnectionFailedError(
+                    f"No connection can be made: {error.strerror}.", advice="Raise `ulimit -n`, or close what is open."
+                ) from error
             raise InputError(
                 f"The certificates cannot be read: {error}.", advice="Are SSL_CERT_FILE and SSL_CERT_DIR set rightly?"
             ) from error
 
 
+def _log(request: Request, to: Destination, url: str, outcome: object, started: float) -> None:
+    if logger.isEnabledFor(logging.DEBUG):
+        shown = to.redactor()(safe_url(url))  # a redirect may have led to a path with a key in it
+        logger.debug("%s %s → %s in %.2f s", request.method, shown, outcome, clock.now() - started)
+
+
 def _redirected(request: Request, to: Destination, url: str, exchange: Exchange) -> str:
     target = exchange.headers.get("location")
     if not target:
-        raise ResponseError(f"{to.who} redirected ({exchange.status}) to nowhere.", status=exchange.status)
+        raise ResponseError(
+            f"{to.who} answered {exchange.status} without saying where to go.",
+            status=exchange.status,
+            advice=f"Is {safe_url(url)} the right address? If so, try again later: the fault is the service's.",
+        )
     try:
         new = str(httpx.URL(url).join(target))
         same = origin_of(new) == origin_of(url)

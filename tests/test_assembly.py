@@ -318,3 +318,97 @@ def test_an_id_that_comes_late_makes_no_second_call() -> None:
     """A call that began without an id and an index is the one that the id coming next belongs to."""
     pieces = [call_piece(name="f"), call_piece("{}", id="x")]
     assert calls_of(*pieces) == [("x", "f", "{}")]
+
+
+def test_a_legacy_function_call_is_joined() -> None:
+    """`function_call` came before tool calls, and still comes in pieces."""
+    pieces = [{"name": "weather", "arguments": ""}, {"arguments": '{"city":'}, {"arguments": ' "Paris"}'}]
+    whole = assembled(*(chunk(piece({"function_call": each, "content": None})) for each in pieces))
+    assert whole.message.model_extra == {"function_call": {"name": "weather", "arguments": '{"city": "Paris"}'}}
+    assert whole.message.content is None
+
+
+def test_audio_is_joined() -> None:
+    """Sound and transcript grow, the id is one, and the last time counts."""
+    pieces = [{"id": "a", "transcript": "He"}, {"id": "a", "data": "AA"}, {"data": "BB", "transcript": "y"}]
+    whole = assembled(*(chunk(piece({"audio": each})) for each in [*pieces, {"id": "", "expires_at": 5}]))
+    assert whole.message.model_extra == {"audio": {"id": "a", "transcript": "Hey", "data": "AABB", "expires_at": 5}}
+
+
+def test_what_comes_with_a_tool_call_is_kept() -> None:
+    """Gemini refuses the next call if its thought_signature is lost."""
+    google = {"extra_content": {"google": {"thought_signature": "sig"}}}
+    pieces = [call_piece("{", index=0, id="a", name="f", **google), call_piece("}", index=0)]
+    pieces[0]["function"]["strict"] = True
+    whole = assembled(*(chunk(piece({"tool_calls": [each]})) for each in pieces))
+    function = {"name": "f", "arguments": "{}", "strict": True}
+    assert whole.tool_calls[0].model_dump() == {"id": "a", "type": "function", "function": function, **google}
+
+
+@pytest.mark.parametrize("kind", [{"type": "custom"}, {}])
+def test_custom_tool_calls_are_joined(kind: dict[str, str]) -> None:
+    """A custom tool has a name and an input in place of a function, also where there is no index."""
+    pieces = [
+        {"id": "a", **kind, "custom": {"name": "sql", "input": ""}},
+        {"custom": {"input": "select "}},
+        {"custom": {"input": "1"}},
+        {"id": "b", **kind, "custom": {"name": "shell", "input": "ls"}},
+    ]
+    whole = assembled(*(chunk(piece({"tool_calls": [each]})) for each in pieces))
+    assert [call.model_dump() for call in whole.tool_calls] == [
+        {"id": "a", "type": "custom", "custom": {"name": "sql", "input": "select 1"}},
+        {"id": "b", "type": "custom", "custom": {"name": "shell", "input": "ls"}},
+    ]
+
+
+def test_what_comes_with_a_choice_is_kept() -> None:
+    """A filter's verdict is repeated, not continued; an empty one at the end takes nothing back."""
+    safe = {"hate": {"filtered": False, "severity": "safe"}}
+    late = {"violence": {"filtered": True, "severity": "high"}}
+    whole = assembled(
+        chunk(piece({"content": "Hi"}, content_filter_results=safe, stop_reason=None)),
+        chunk(piece({"content": "!"}, content_filter_results={**safe, **late}, token_ids=[1])),
+        chunk(piece(finish_reason="stop", content_filter_results={}, stop_reason="</s>", token_ids=[2])),
+    )
+    expected = {"content_filter_results": {**safe, **late}, "stop_reason": "</s>", "token_ids": [1, 2]}
+    assert whole.choices[0].model_extra == expected
+
+
+def test_log_probabilities_of_another_shape_are_kept() -> None:
+    """Together's are bare lists beside OpenAI's."""
+    pieces = [{"tokens": ["H"], "token_logprobs": [-1]}, {"tokens": ["i"], "token_logprobs": [-2]}]
+    logprobs = assembled(*(chunk(piece({"content": "x"}, logprobs=each)) for each in pieces)).choices[0].logprobs
+    assert logprobs is not None
+    assert logprobs.model_extra == {"tokens": ["H", "i"], "token_logprobs": [-1, -2]}
+
+
+def test_a_partial_answer_does_not_grow() -> None:
+    """What was asked for in the middle stays as it was, and the chunks themselves are left alone."""
+    first = chunk(piece({"notes": [1], "audio": {"data": "A"}}))
+    assembly = ChatAssembly()
+    assembly.add(first)
+    before = assembly.result()
+    assembly.add(chunk(piece({"notes": [2], "audio": {"data": "B"}})))
+    assert before is not None
+    assert before.message.model_extra == first.choices[0].delta.model_extra == {"notes": [1], "audio": {"data": "A"}}
+
+
+def test_reasoning_that_is_no_text_is_kept() -> None:
+    """An object under that name is not known, and so it is kept as it is."""
+    whole = assembled(chunk(piece({"reasoning": {"text": "Let "}})), chunk(piece({"reasoning": {"text": "me"}})))
+    assert (whole.message.model_extra, whole.reasoning) == ({"reasoning": {"text": "Let me"}}, None)
+
+
+@given(
+    st.dictionaries(
+        st.text(),
+        st.recursive(
+            st.integers() | split_texts().map(lambda split: split[0]),
+            lambda inner: st.dictionaries(st.text(), inner, max_size=3),
+        ),
+    )
+)
+def test_unknown_fields_that_come_whole_stay_whole(extras: dict[str, Any]) -> None:
+    """Whatever a provider adds in one piece is the same in the answer."""
+    delta = {f"x-{name}": value for name, value in extras.items()}
+    assert assembled(chunk(piece(delta))).message.model_extra == delta

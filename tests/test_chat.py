@@ -175,6 +175,12 @@ WRONG = [
     ({"respons_format": {}}, "Did you mean 'response_format'?"),
     ({"modell": "x"}, "Did you mean 'model'?"),
     ({"zzzzzzzz": 1}, "It takes: audio,"),
+    ({"token": "x"}, "It belongs to the client: Client(token), or client.with_options(token=…)."),
+    ({"api_key": "x"}, "It belongs to the client: Client(token), or client.with_options(token=…)."),
+    ({"http_client": 1}, "It belongs to the client: Client(http_client=…)."),
+    ({"max_new_tokens": 1}, "Did you mean 'max_tokens'?"),
+    ({"headers": {}}, "Did you mean 'extra_headers'?"),
+    ({"max_retries": 3}, "Did you mean 'retry'?"),
     ({"stream": True}, "chat takes no option 'stream'"),
     ({"response_format": "json"}, "response_format is of type str"),
     ({"response_format": dict}, "response_format is the class dict"),
@@ -189,7 +195,7 @@ WRONG = [
     ({"base_url": "host"}, "base_url must be a whole address."),
     ({"extra_body": [1]}, "extra_body must be a mapping"),
     ({"extra_headers": {"a": 1}}, "extra_headers['a'] must be a text"),
-    ({"extra_query": {"a": 1}}, "extra_query['a'] must be a text"),
+    ({"extra_query": {"a": [1]}}, "extra_query['a'] must be a text"),
     ({"extra_body": {"x": {1, "a"}}}, "cannot be written as JSON"),
     ({"temperature": float("nan")}, "cannot be written as JSON"),
     ({"extra_body": {"x": object()}}, "object is not a JSON type"),
@@ -331,10 +337,10 @@ async def test_an_answer_that_cannot_be_parsed_says_so(answer: httpx.Response, k
         async with Client(HF, model=MODEL) as client:
             with pytest.raises(kind) as caught:
                 await client.chat.parse("The capital of France?", response_format=City)
-    error = caught.value
+    error: Any = caught.value
     assert isinstance(error, ResponseError)
-    assert error.text == text
-    assert isinstance(error.completion, ChatCompletion)
+    assert vars(error)["text"] == text
+    assert isinstance(vars(error)["completion"], ChatCompletion)
     place = (error.provider, error.model, error.task, error.status, error.request_id, len(error.attempts))
     assert place == ("groq", MODEL, "conversational", 200, "req-1", 1)
     assert "req-1" in str(error)

@@ -94,11 +94,16 @@ def test_every_option_is_known_by_name() -> None:
         ("billto", "bill_to"),
         ("header", "headers"),
         ("retries", "retry"),
+        ("max_retries", "retry"),
+        ("api_key", "token"),
+        ("request_timeout", "timeout"),
+        ("default_headers", "headers"),
     ],
 )
 def test_a_mistyped_option_is_told_with_the_nearest(typo: str, nearest: str) -> None:
     """The client and its copies both know what was meant; the value is not shown."""
-    for make in (Client, Client(HF).with_options):
+    makers: list[Any] = [Client, Client(HF).with_options]
+    for make in makers:
         with pytest.raises(InputError, match=f"no option '{typo}'") as caught:
             make(**{typo: "fake-value"})
         assert caught.value.advice == f"Did you mean '{nearest}'?"
@@ -108,7 +113,7 @@ def test_a_mistyped_option_is_told_with_the_nearest(typo: str, nearest: str) -> 
 def test_an_option_nobody_knows_lists_those_there_are() -> None:
     """Where nothing is near, all are named."""
     with pytest.raises(InputError) as caught:
-        Client(zzzzzz=1)
+        Client(zzzzzz=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     assert all(name in caught.value.advice for name in DEFAULT_NAMES)
 
 
@@ -205,7 +210,7 @@ async def test_a_call_checks_too(name: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("extra_query", "x"), ("extra_query", {"x": 1}), ("extra_body", [1]), ("extra_body", "x")]
+    ("name", "value"), [("extra_query", "x"), ("extra_query", {"x": [1]}), ("extra_body", [1]), ("extra_body", "x")]
 )
 async def test_a_call_checks_what_only_it_has(name: str, value: Any) -> None:
     """Query and body are mappings."""
@@ -245,6 +250,31 @@ def test_a_key_for_a_provider_that_does_not_exist_is_a_slip() -> None:
             make(keys={"grog": GSK})
         assert caught.value.advice == "Did you mean 'groq'?"
         assert GSK not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["grok", ["groq", "grok"]])
+def test_a_provider_that_does_not_exist_is_refused_at_once(name: Any) -> None:
+    """A slip shows where it was made, not at the first call."""
+    for make in (Client, Client(HF).with_options):
+        with pytest.raises(InputError, match="There is no provider 'grok'") as caught:
+            make(provider=name)
+        assert caught.value.advice == "Did you mean 'groq'?"
+
+
+@pytest.mark.parametrize("name", ["temperature", "tools", "response_format"])
+def test_what_belongs_to_a_call_is_sent_there(name: str) -> None:
+    """A parameter of a chat given to a client is no slip of the pen, and is told where it goes."""
+    makers: list[Any] = [Client, Client(HF).with_options]
+    for make in makers:
+        with pytest.raises(InputError) as caught:
+            make(**{name: 1})
+        assert caught.value.advice == f"{name} belongs to the call: client.chat(…, {name}=…)."
+
+
+def test_a_timeout_of_httpx_is_taken() -> None:
+    """Its None means no limit, and its read is the silence within a stream too."""
+    theirs = httpx.Timeout(7, connect=2, pool=None)
+    assert Client(timeout=theirs).defaults.timeout == Timeout(connect=2, read=7, write=7, pool=math.inf, idle=7)
 
 
 def test_none_means_not_given() -> None:
@@ -287,7 +317,7 @@ def test_a_copy_changes_nothing_else() -> None:
 def test_a_copy_cannot_have_other_connections(name: str) -> None:
     """They are shared, so a copy that asks for its own is told to be a client."""
     with pytest.raises(InputError, match=f"{name} belongs to the connections"):
-        Client(HF).with_options(**{name: 1})
+        Client(HF).with_options(**{name: 1})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 def test_a_subclass_stays_one() -> None:
@@ -403,11 +433,17 @@ async def test_one_call_changes_nothing_for_the_next() -> None:
 
 def test_the_repr_shows_what_differs_from_the_defaults() -> None:
     """Enough to know which client it is."""
-    assert repr(Client(HF)) == "Client(provider='auto')"
+    assert repr(Client()) == "Client()"
+    assert repr(Client(HF, keys={"groq": GSK})) == "Client(token=…, keys=['groq'])"
     shown = repr(Client(HF, provider=["groq", "together"], model=MODEL, bill_to="o", deadline=5, retry=False))
-    assert shown.startswith(
-        "Client(provider='groq+together', model='org/model', bill_to='o', deadline=5.0, retry=Retry("
+    assert shown == (
+        "Client(token=…, provider=['groq', 'together'], model='org/model', bill_to='o', deadline=5.0, "
+        "retry=Retry(attempts=1))"
     )
+    assert repr(Client(provider="groq", retry=Retry(statuses={429}))) == (
+        "Client(provider='groq', retry=Retry(statuses={429}))"
+    )
+    assert repr(Client(timeout=Timeout(read=3))) == "Client(timeout=Timeout(read=3))"
     assert "base_url='https://host.example/v1'" in repr(Client(base_url="https://host.example/v1"))
 
 
@@ -578,10 +614,11 @@ async def test_sides_are_closed_with_the_client() -> None:
             events.append("side closed")
             raise RuntimeError("stuck")
 
-    client = Client(provider="here", model=MODEL)
+    plain = Client(model=MODEL)
     from hfclient.providers.table import ROUTER
 
-    client._shared.registry._own["here"] = Provider("here", "local:", ROUTER.tasks, opens=Side)  # type: ignore[arg-type]
+    plain._shared.registry._own["here"] = Provider("here", "local:", ROUTER.tasks, opens=Side)  # type: ignore[arg-type]
+    client = plain.with_options(provider="here")
     call = client.defaults.call("conversational", "hi", model=None, parameters={}, options={})
     assert await client.dispatcher.run(call) == "ran"
     with pytest.raises(RuntimeError, match="stuck"):

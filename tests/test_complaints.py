@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hfclient import errors
+from hfclient import Client, errors
 from hfclient.complaints import Complaint, complaint_from, complaint_in, error_in_success, request_id_in, status_error
 from hfclient.errors import StatusError
 from hfclient.redact import Redactor
@@ -233,10 +234,12 @@ def test_any_answer_makes_an_error(content: bytes, status: int) -> None:
         (408, b"", errors.StatusError, "Try again"),
         (424, b"", errors.ServerError, "Try again"),
         (429, b"", errors.RateLimitError, "Wait a while"),
-        (500, b"", errors.ServerError, "name another provider"),
+        (500, b"", errors.ServerError, "retry=Retry(statuses={500, 503}), or name another provider"),
+        (400, {"error": {"message": "no", "code": "model_not_found"}}, errors.NotSupportedError, "the model's name"),
+        (404, {"error": {"message": "no", "code": "model_not_found"}}, errors.NotFoundError, "the model's name"),
         (503, {"error": "overloaded"}, errors.ModelLoadingError, "busy"),
         (503, {"error": "Model x is currently loading"}, errors.ModelLoadingError, "being loaded"),
-        (504, b"", errors.ServerError, "Stream the answer"),
+        (504, b"", errors.ServerError, "Streaming avoids such waits: client.chat.stream("),
         (599, b"", errors.ServerError, "Try again"),
     ],
 )
@@ -261,16 +264,40 @@ def test_the_codes_of_the_hub_are_understood() -> None:
     [
         ("text-generation", "Model a/b is not supported for task x. Supported task: conversational.", "client.chat("),
         ("text-generation", "a/b is a chat model", "client.chat("),
-        ("conversational", "This is not a chat model", "client.text_generation("),
-        ("conversational", "Template error: template not found", "client.text_generation("),
-        ("conversational", "Supported tasks: 'feature-extraction'", "client.feature_extraction("),
+        ("conversational", "This is not a chat model", "huggingface.co/models?other=conversational"),
+        ("conversational", "Template error: template not found", "huggingface.co/models?other=conversational"),
+        ("conversational", "Supported tasks: 'feature-extraction'", "This model does not chat; choose one that does"),
+        ("text-to-image", "Supported tasks: 'feature-extraction'", "This model is for feature-extraction"),
     ],
 )
-def test_a_mismatched_task_names_the_right_function(task: str, words: str, function: str) -> None:
-    """A model asked for a task it does not serve says which function to call instead."""
+def test_a_mismatched_task_says_what_would_fit(task: str, words: str, function: str) -> None:
+    """A model asked for a task it does not serve says what to call or to choose instead: never what no client has."""
     error = refused(422, {"error": words}, task=task)
     assert type(error) is errors.NotSupportedError
     assert function in error.advice
+    assert all(hasattr(Client, name) for name in re.findall(r"client\.(\w+)\(", error.advice))
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "told"),
+    [
+        (400, {"error": {"message": "no", "code": "model_not_found"}}, "Check the model's name."),
+        (401, b"", 'Client.endpoint(url, "key")'),
+        (404, b"", "Check base_url, and the model's name if the server has several."),
+        (404, {"error": {"message": "no", "code": "model_not_found"}}, "Check base_url, and the model's name"),
+        (410, b"", "check base_url"),
+        (422, {"error": "This is not a chat model"}, "have the server load one that does"),
+        (429, b"", "retry=Retry(attempts=4, statuses={429, 503})"),
+        (500, b"", "retry=Retry(statuses={500, 503})"),
+        (503, b"", "try again"),
+    ],
+)
+def test_a_server_of_ones_own_has_other_advice(status: int, body: Any, told: str) -> None:
+    """No other provider and no page of the Hub helps where the caller's own address answered."""
+    advice = refused(status, body, provider="endpoint", who="The server").advice
+    assert told in advice
+    assert "provider" not in advice
+    assert "huggingface.co" not in advice
 
 
 def test_the_wait_is_kept_and_told() -> None:

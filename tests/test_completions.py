@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 import pytest
 from pydantic import BaseModel
 
@@ -91,7 +92,7 @@ async def test_all_parameters_at_once() -> None:
 
 async def test_none_means_that_nothing_is_said() -> None:
     """Programs often pass every parameter on, most of them None."""
-    nothing = dict.fromkeys([*WHOLE, *AROUND_IT])
+    nothing: dict[str, Any] = dict.fromkeys([*WHOLE, *AROUND_IT])
     with Internet() as internet:
         async with Client(HF) as client:
             await client.chat.completions.create(**{**nothing, "messages": MESSAGES, "model": MODEL})
@@ -128,6 +129,70 @@ async def test_a_pydantic_model_is_taken_too() -> None:
         async with Client(HF) as client:
             await client.chat.completions.create(model=MODEL, messages=MESSAGES, response_format=Answer)
         assert internet.body("router")["response_format"]["json_schema"]["name"] == "Answer"
+
+
+class NotGiven:
+    """As the SDK has it: a word for nothing."""
+
+
+async def test_the_sdks_words_for_nothing_are_nothing() -> None:
+    """`NOT_GIVEN` and `omit` are left out wherever they stand, among the headers too."""
+    omit: Any = type("Omit", (), {})()
+    nothing: dict[str, Any] = dict.fromkeys(set(WHOLE) - {"messages", "model"}, NotGiven())
+    with Internet() as internet:
+        async with Client(HF, model=MODEL) as client:
+            await client.chat.completions.create(
+                messages=MESSAGES,
+                stream=omit,
+                model=omit,
+                **nothing,
+                timeout=omit,
+                extra_headers={"x-a": omit, "x-b": "b"},
+            )
+        request = internet.sent("router")
+        assert internet.body("router") == {"model": MODEL, "messages": MESSAGES}
+    assert "x-a" not in request.headers
+    assert request.headers["x-b"] == "b"
+
+
+async def test_what_can_be_gone_through_once_is_taken() -> None:
+    """Messages and tools may be any iterable."""
+    with Internet() as internet:
+        async with Client(HF, model=MODEL) as client:
+            await client.chat.completions.create(messages=(each for each in MESSAGES), tools=iter([TOOL]))
+        assert internet.body("router") == {"model": MODEL, "messages": MESSAGES, "tools": [TOOL]}
+
+
+@pytest.mark.parametrize("messages", [{"role": "user"}, 5])
+async def test_what_is_no_row_of_messages_is_refused(messages: Any) -> None:
+    """A single mapping is not a list of its keys."""
+    async with Client(HF, model=MODEL) as client:
+        with pytest.raises(InputError, match="messages is of type"):
+            await client.chat.completions.create(messages=messages)
+
+
+async def test_a_query_may_hold_numbers() -> None:
+    """They go as an address writes them."""
+    with Internet() as internet:
+        async with Client(HF, model=MODEL) as client:
+            await client.chat.completions.create(messages=MESSAGES, extra_query={"n": 2, "x": True, "f": 0.5})
+        assert internet.sent("router").url.query == b"n=2&x=true&f=0.5"
+
+
+async def test_a_timeout_of_httpx_is_taken() -> None:
+    """The SDK's Timeout is httpx's own."""
+    with Internet() as internet:
+        async with Client(HF, model=MODEL) as client:
+            await client.chat.completions.create(messages=MESSAGES, timeout=httpx.Timeout(20.0, read=30.0))
+        assert internet.sent("router").extensions["timeout"]["write"] == 20.0
+
+
+@pytest.mark.parametrize("stream", [1, "true", 0])
+async def test_stream_is_yes_or_no(stream: Any) -> None:
+    """Anything else is a slip, and would change what comes back."""
+    async with Client(HF, model=MODEL) as client:
+        with pytest.raises(InputError, match="stream="):
+            await client.chat.completions.create(messages=MESSAGES, stream=stream)
 
 
 async def test_a_wrong_name_is_refused() -> None:

@@ -82,16 +82,15 @@ def test_the_tree_is_drawn_as_it_is() -> None:
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
 def test_each_can_be_made_from_a_message_alone(kind: type[HFClientError]) -> None:
     """A message is enough, and then it is all that is shown; every class says in its docstring what it is for."""
-    assert str(kind("It went wrong.")) == "It went wrong."
+    advice = f"\n{kind.default_advice}" if kind.default_advice else ""
+    assert str(kind("It went wrong.")) == f"It went wrong.{advice}"
     assert kind.__doc__
 
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
 def test_each_says_what_where_and_what_to_do(kind: type[HFClientError]) -> None:
     """The first line says what happened and where, the second what to do."""
-    assert str(full(kind)) == (
-        "It went wrong. [groq · org/model · conversational · request req-1 · 2 attempts]\nWait a while."
-    )
+    assert str(full(kind)) == ("It went wrong [groq · org/model · chat · request req-1 · 2 attempts]\nWait a while.")
     assert repr(full(kind)) == f"{kind.__name__}('It went wrong.')"
 
 
@@ -125,7 +124,14 @@ def test_facts_filled_in_later_are_shown() -> None:
     """The dispatcher writes into an error on its way out where it happened."""
     error = InputError("No.")
     error.provider, error.task = "groq", "conversational"
-    assert str(error) == "No. [groq · conversational]"
+    assert str(error) == "No [groq · chat]"
+
+
+@pytest.mark.parametrize("kind", [errors.RefusalError, errors.OutputParseError, errors.StreamFailedError])
+def test_some_always_say_what_to_do(kind: type[HFClientError]) -> None:
+    """What a model or a provider did by itself has the same advice wherever it is noticed, unless there is better."""
+    assert kind("It went wrong.").advice == kind.default_advice != ""
+    assert kind("It went wrong.", advice="Wait.").advice == "Wait."
 
 
 def test_attempts_are_a_story_that_is_told() -> None:

@@ -7,6 +7,7 @@ import gc
 import json
 import socket
 import ssl
+import sys
 import threading
 import tracemalloc
 from collections.abc import Awaitable, Callable, Iterator
@@ -558,3 +559,44 @@ async def test_an_error_sent_as_a_stream() -> None:
         async with endpoint(server) as client:
             with pytest.raises(RateLimitError, match="no capacity"):
                 await client.chat.stream("hi").final()
+
+
+OUT_OF_FILES = """
+import os, resource, sys
+import anyio
+from hfclient import Client
+from hfclient.errors import ConnectionFailedError
+
+async def main():
+    async with Client.endpoint("http://127.0.0.1:1", "hf_fake_0123456789", model="m", transport=sys.argv[2]) as client:
+        async def fails():
+            try:
+                await client.chat("hi")
+            except ConnectionFailedError as error:
+                print("failed:", error.message)
+        if sys.argv[3] == "used":
+            await fails()
+        held = []
+        try:
+            while True:
+                held.append(os.open(os.devnull, os.O_RDONLY))
+        except OSError:
+            await fails()
+        for file in held:
+            os.close(file)
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+anyio.run(main, backend=sys.argv[1])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such limit")
+@pytest.mark.parametrize("state", ["new", "used"])
+@pytest.mark.parametrize(("anyio_backend", "kind"), [("asyncio", "httpx"), ("trio", "httpx"), ("asyncio", "aiohttp")])
+async def test_a_process_without_files_left(anyio_backend: str, kind: str, state: str) -> None:
+    """Where no file can be opened, the connection was not made, and nothing else comes up: retries need no file."""
+    command = [sys.executable, "-c", OUT_OF_FILES, anyio_backend, kind, state]
+    done = await anyio.run_process(command, check=False)
+    said = done.stdout.decode().splitlines()
+    assert (done.returncode, len(said)) == (0, 2 if state == "used" else 1), done.stderr.decode()[-2000:]
+    assert all(line.startswith("failed:") for line in said)

@@ -345,3 +345,9 @@ def test_media_of_the_wrong_kind_is_refused_before_it_is_sent(part: Any, message
     """Once its bytes are known, media must be what its place asks for."""
     with pytest.raises(InputError, match=message):
         content_on_the_wire(part)
+
+
+def test_a_user_says_something() -> None:
+    """`user()` without content is a slip, told before a provider calls it a bad request."""
+    with pytest.raises(InputError, match="nothing to say"):
+        user()

@@ -250,10 +250,24 @@ def test_extra_body_is_merged_object_by_object(body: Any, extra: Any, expected: 
     assert repr((body, extra)) == before
 
 
-NO_CHAT_IN_IT = [
-    (b"", "Invalid JSON"),
+# As OpenRouter tells of a provider that failed in the middle.
+FAILED_CHOICE = {
+    "index": 0,
+    "message": {"role": "assistant", "content": "Hi"},
+    "finish_reason": "error",
+    "error": {"code": 502, "message": "out of memory"},
+}
+
+NO_CHAT_IN_IT: list[tuple[object, str]] = [
+    (b"", "the server answered with an empty body"),
+    (b" \r\n", "the server answered with an empty body"),
     (b"not json", "Invalid JSON"),
-    (b"<html><body>Bad gateway</body></html>", "Invalid JSON"),
+    (b"<html><body>Bad gateway</body></html>", "the server answered with a web page (text/html)"),
+    (b"\n<!DOCTYPE HTML>\n<html></html>", "the server answered with a web page (text/html)"),
+    (b'data: {"choices": []}\n\n', "the server answered with server-sent events, which nobody asked for."),
+    (b'data: {"error": {"message": "out of memory"}}\n\ndata: [DONE]', "an error in them: out of memory"),
+    (b"event: error\ndata: out of memory\n\n", "an error in them: out of memory"),
+    (b'event: error\ndata: {"message": "out of memory"}', "an error in them: out of memory"),
     ([], "should be an object"),
     (None, "should be an object"),
     ({}, "choices"),
@@ -267,6 +281,9 @@ NO_CHAT_IN_IT = [
     ({**COMPLETION, "choices": [], "error": "out of memory."}, "out of memory."),
     ({"detail": "no such deployment"}, "an error with a success status: no such deployment"),
     ({**COMPLETION, "error": {"weight": 3}}, "error"),
+    ({**COMPLETION, "choices": [FAILED_CHOICE]}, "an error with a success status: out of memory"),
+    ({**COMPLETION, "choices": [{"error": "out of memory"}]}, "an error with a success status: out of memory"),
+    ({**COMPLETION, "choices": [{**FAILED_CHOICE, "error": 7}]}, "it holds an error"),
 ]
 
 
@@ -281,6 +298,14 @@ def test_a_success_without_an_answer_is_an_error(payload: object, said: str) -> 
     assert error.body == reply(payload).text()
     assert error.advice
     assert ".." not in error.message
+
+
+def test_a_web_page_leads_to_the_address() -> None:
+    """A page with status 200 is most often the wrong base_url, whatever the page begins with."""
+    page = reply(b"<!-- login --><body>Sign in</body>", headers={"content-type": "text/html; charset=utf-8"})
+    with pytest.raises(ResponseError, match="web page") as caught:
+        play(run_flow(ALL["groq"], chat_call()), page)
+    assert caught.value.advice == "Check base_url."
 
 
 def test_an_error_that_is_null_is_none() -> None:
@@ -301,6 +326,10 @@ BROKEN_OFF = [
     (event(b"overloaded", "error"), "overloaded"),
     (event({"choices": [{"delta": {"content": "x"}}]}, "error"), "The stream broke off"),
     (event({"object": "error", "message": "overloaded", "code": 400}), "overloaded"),
+    (event({"choices": [{"index": 0, "delta": {"content": ""}, "error": {"message": "overloaded"}}]}), "overloaded"),
+    (event({"choices": [{"delta": {}, "finish_reason": "error"}], "error": {"message": "overloaded"}}), "overloaded"),
+    (event({"choices": [{"index": 0, "delta": "", "error": "overloaded"}]}), "overloaded"),
+    (event({"choices": [{"error": "overloaded"}]}, "completion.chunk"), "overloaded"),
     (event(b"not json"), "not a piece of a chat"),
     (event([1]), "not a piece of a chat"),
     (event({"choices": "x"}), "not a piece of a chat"),
@@ -332,9 +361,27 @@ def test_a_bare_usage_is_a_chunk(payload: object) -> None:
 
 
 @pytest.mark.parametrize("kind", ["ping", "heartbeat"])
-def test_other_events_are_passed_over(kind: str) -> None:
+@pytest.mark.parametrize("payload", [b"whatever", {}, {"type": "ping"}, [], {"choices": 3}], ids=repr)
+def test_other_events_are_passed_over(kind: str, payload: object) -> None:
     """Keep-alive events of a name of their own are no chunks and no errors, whatever is in them."""
-    assert read_chunk(event(b"whatever", kind)) is None
+    assert read_chunk(event(payload, kind)) is None
+
+
+@pytest.mark.parametrize("kind", ["completion.chunk", "delta", "ping"])
+def test_an_event_with_choices_is_a_message_under_any_name(kind: str) -> None:
+    """Some servers name their events; what is in them says what they are."""
+    chunk = read_chunk(event({"choices": [{"index": 0, "delta": {"content": "Hi"}}]}, kind))
+    assert chunk is not None
+    assert chunk.text == "Hi"
+
+
+def test_the_word_error_is_no_error() -> None:
+    """What the model says about errors, a null, and a bare finish reason break nothing off."""
+    said = 'an "error": {"x"} and \\"error"'
+    choice = {"index": 0, "delta": {"content": said, "error": None}, "finish_reason": "error", "error": None}
+    chunk = read_chunk(event({"choices": [choice], "error": None}))
+    assert chunk is not None
+    assert (chunk.text, chunk.finish_reason) == (said, "error")
 
 
 def test_an_event_without_a_name_is_a_message() -> None:

@@ -1,6 +1,7 @@
 """What is tried again, how often, and after how long."""
 
 import math
+import sys
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from typing import Any
@@ -227,6 +228,28 @@ def test_tenacity_alone_does_the_same(backend: str, fake_clock: FakeClock) -> No
 
     assert anyio.run(main, backend=backend) == "answer"
     assert (tries, told, fake_clock.slept) == ([2], [2.0], [2.0])
+
+
+def test_a_single_try_needs_no_tenacity(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there will be no further try the failure is raised as it is, and nothing is imported for it."""
+    monkeypatch.setitem(sys.modules, "tenacity", None)
+    send, tries = failing(*[status(503)] * 2)
+    with pytest.raises(StatusError):
+        attempt(backend, send, Retry(attempts=1), repeatable=False)
+    assert tries == [1]
+
+
+def test_what_retries_need_cannot_be_opened(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failure that would be tried again is raised itself where retrying cannot be set up any more."""
+
+    def no_file(*_: object, **__: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr("hfclient.retry.retrying", no_file)
+    send, tries = failing(ConnectionFailedError("refused"))
+    with pytest.raises(ConnectionFailedError):
+        attempt(backend, send, Retry(), repeatable=False)
+    assert tries == [1]
 
 
 def test_cancelling_ends_a_wait(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -703,9 +703,9 @@ async def test_a_provider_that_needs_no_network_is_opened_once(internet: Interne
         return Side()
 
     here = Provider("here", "local:", HF_INFERENCE.tasks, opens=open_side, routed=False, mapped=False)  # type: ignore[arg-type]
-    client = Client(provider="here", model=MODEL)
+    client = Client(model=MODEL)
     client._shared.registry._own["here"] = here
-    async with client:
+    async with client.with_options(provider="here") as client:
         for _ in range(2):
             call = client.defaults.call("conversational", "hi", model=None, parameters={}, options={})
             assert await client.dispatcher.run(call) == f"{MODEL} ran here"

@@ -35,6 +35,7 @@ from hfclient.destination import Destination
 from hfclient.errors import HFClientError, InputError
 from hfclient.redact import Redactor, Secret
 from hfclient.route import Route
+from hfclient.settings import TransportKind
 from hfclient.transport import Transport
 from tests.loopback import (
     Close,
@@ -247,22 +248,32 @@ ECHOES: dict[str, Echo] = {
     "redirect, kept": lambda said: answer(b"", status=307, headers={"location": f"/{quote(said)}"}),
     "redirect to nonsense": lambda said: answer(b"", status=307, headers={"location": f"http://{said}:a/"}),
     "redirect elsewhere": lambda said: answer(b"", status=308, headers={"location": f"http://a:{said}@localhost/"}),
+    "headers too long": lambda said: answer(b"{}", headers={"x-long": said * (9000 // len(said) + 1)}),
+    "garbage after the answer": lambda _: [*json_answer(chat_completion()), Send(b"garbage\r\n\r\n")],
+    "garbage in the answer": lambda said: [
+        Send(head(200, {"transfer-encoding": "chunked"}) + f"2\r\n{{}}\r\n{said}\r\n\r\n".encode())
+    ],
+    "another protocol": lambda _: [Send(b"SSH-2.0\r\n\r\n")],
     "closed": lambda _: [Close()],
     "reset": lambda _: [Reset()],
     "silent": lambda _: [HoldUntilClosed()],
 }
 
 
+CARRIED = [("asyncio", "httpx"), ("trio", "httpx"), ("asyncio", "aiohttp")]
+
+
 # Where decoding fails, httpx drops a generator of its own half-way, and trio remarks on it.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(("anyio_backend", "kind"), CARRIED, ids=lambda name: name)
 @pytest.mark.parametrize("echo", ECHOES)
-async def test_nothing_a_server_says_brings_a_key_out(echo: str, watch: Watch) -> None:
+async def test_nothing_a_server_says_brings_a_key_out(echo: str, kind: TransportKind, watch: Watch) -> None:
     """Whatever a server sends back, in whichever place, no key of the call's is in anything that a person may see."""
     evidence = Evidence()
     with Loopback(lambda request: ECHOES[echo](said_back(request))) as server:
         for token in (TOKEN, PLAIN, ODD):
             url = f"{server.url}/v1?k={QUERY}"
-            async with Client.endpoint(url, token, model="m", timeout=0.2, retry=False) as client:
+            async with Client.endpoint(url, token, model="m", timeout=0.2, retry=False, transport=kind) as client:
                 await evidence.of(client, extra_query={"q": OWN_QUERY})
                 own = {"x-api-key": HEADER, "cookie": f"a={HEADER}", "X-Own-Token": HEADER, "Authorization": HEADER}
                 await evidence.of(client.with_options(headers=own))
@@ -442,6 +453,7 @@ def test_the_debug_log_of_a_program() -> None:
             [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True, timeout=60
         )
     assert "POST" in done.stderr
+    assert "ConnectionLostError in" in done.stderr
     assert "to=refused" not in done.stderr
     assert found_in(done.stdout + done.stderr) == []
 

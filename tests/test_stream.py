@@ -346,7 +346,7 @@ async def test_cancelling_a_read_leaves_the_stream() -> None:
         async with endpoint(server) as client:
             stream = client.chat.stream("hi")
             async with anyio.create_task_group() as tasks:
-                await anext(stream)
+                assert [(await anext(stream)).text for _ in range(2)] == ["One ", "two "]
                 tasks.start_soon(texts, stream)
                 await anyio.wait_all_tasks_blocked()
                 tasks.cancel_scope.cancel()

@@ -52,6 +52,8 @@ from tests.loopback import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from hfclient.settings import TransportKind
+
 pytestmark = pytest.mark.anyio
 
 SECRET = "hf_fake_0123456789abcdef"
@@ -249,7 +251,10 @@ async def test_the_callers_own_authorization_wins() -> None:
         assert server.requests[0].headers["authorization"] == "Basic abc"
 
 
-@pytest.mark.parametrize(("location", "why"), [(None, "nowhere"), ("http://a:b", "no sense"), ("ftp://a/b", "ftp")])
+@pytest.mark.parametrize(
+    ("location", "why"),
+    [(None, "302 without saying where"), ("http://a:b", "no sense"), ("ftp://a/b", "ftp")],
+)
 async def test_redirects_that_lead_nowhere(location: str | None, why: str) -> None:
     """A redirect without an address, or with one that cannot be called, is the service's fault and is named."""
     headers = {} if location is None else {"location": location}
@@ -263,8 +268,26 @@ async def test_304_is_no_answer() -> None:
     """A status that is neither a success nor an error is an error here, for there is nothing to give."""
     with Loopback(lambda _: [Send(head(304))]) as server:
         async with transport() as made:
-            with pytest.raises(HFClientError):
-                await made.send(get("/"), to_server(server))
+            with pytest.raises(ResponseError, match="answered 304 without saying where to go") as caught:
+                await made.send(get("/?a=s3cr3t0123456789"), to_server(server))
+    assert server.url in caught.value.advice
+    assert "s3cr3t" not in caught.value.advice
+
+
+@pytest.mark.parametrize(
+    ("kind", "timeout", "words"),
+    [
+        (httpx.ReadTimeout, Timeout(read=30, idle=30), "silent for 30 s"),
+        (httpx.ReadTimeout, Timeout(read=30, idle=60), "longer than the timeout allows"),
+        (httpx.WriteTimeout, Timeout(write=7), "silent for 7 s"),
+    ],
+)
+def test_a_timeout_says_how_long_it_was(kind: type[Exception], timeout: Timeout, words: str) -> None:
+    """The seconds are named where it is certain which limit it was; the advice fits whole answers and streams."""
+    error = as_ours(kind(""), Destination("somebody", "http://localhost", timeout=timeout))
+    assert words in error.message
+    assert "timeout=" in error.advice
+    assert "or stream" not in error.advice
 
 
 async def recorded(**options: Any) -> list[httpx.Request]:
@@ -461,6 +484,17 @@ async def test_the_log_shows_requests_without_their_queries(caplog: pytest.LogCa
     assert "s3cr3t" not in caplog.text
 
 
+async def test_the_log_shows_requests_that_fail(caplog: pytest.LogCaptureFixture) -> None:
+    """A request that gets no answer has its line too, with the name of what went wrong."""
+    with Loopback(lambda _: [Close()]) as server, caplog.at_level("DEBUG", logger="hfclient"):
+        async with Client.endpoint(f"{server.url}?code=s3cr3t0123456789", model="m") as client:
+            with pytest.raises(ConnectionLostError):
+                await client.chat("hi")
+    (line,) = [record.getMessage() for record in caplog.records if "POST" in record.getMessage()]
+    assert f"POST {server.url}/chat/completions?code=… → ConnectionLostError in" in line.replace("/v1/", "/")
+    assert "s3cr3t" not in caplog.text
+
+
 class TestAiohttp:
     """The other transport does the same."""
 
@@ -499,15 +533,34 @@ class TestAiohttp:
             ([HoldUntilClosed()], TimedOutError),
             ([Send(head(200, {"content-length": "9"}) + b"{"), Close()], ConnectionLostError),
             (json_answer({"error": "no"}, status=422), StatusError),
+            ([Send(b"SSH-2.0\r\n\r\n")], ConnectionLostError),
+            (answer(b"{}", headers={"x-long": "a" * 9000}), ConnectionLostError),
+            ([Send(head(200, {"transfer-encoding": "chunked"}) + b"2\r\n{}\r\nxyz\r\n")], ConnectionLostError),
         ],
-        ids=["closed", "silent", "cut", "refused"],
+        ids=["closed", "silent", "cut", "refused", "no HTTP", "long headers", "no chunks"],
     )
     async def test_faults(self, steps: list[Step], kind: type[HFClientError]) -> None:
         """What goes wrong is the same error as over httpx."""
         with Loopback(lambda _: steps) as server:
             async with Client.endpoint(server.url, SECRET, model="m", transport="aiohttp", timeout=0.3) as client:
-                with pytest.raises(kind):
+                with pytest.raises(kind) as caught:
                     await client.chat("hi")
+        below = caught.value.__cause__
+        assert below is None or (below.__cause__, below.__context__) == (None, None)
+
+    async def test_a_server_that_is_not_there(self) -> None:
+        """A refused connection is told from a server that hung up, and by what the system says."""
+        async with Client.endpoint("http://127.0.0.1:1", SECRET, model="m", transport="aiohttp", retry=False) as client:
+            with pytest.raises(ConnectionFailedError, match="Errno"):
+                await client.chat("hi")
+
+    async def test_headers_that_cannot_be_written(self) -> None:
+        """What aiohttp will not send is the caller's error here too."""
+        with Loopback(chat()) as server:
+            async with Client.endpoint(server.url, SECRET, model="m", transport="aiohttp") as client:
+                with pytest.raises(InputError):
+                    await client.chat("hi", extra_headers={"x-name": "a\nb"})
+        assert server.requests == []
 
     async def test_silence_within_a_stream(self) -> None:
         """The limit on silences within a stream holds, and the wait for its beginning has its own."""
@@ -574,6 +627,15 @@ async def test_a_given_client_keeps_its_hooks_and_proxy() -> None:
             client = Client.endpoint("http://api.test", SECRET, model="m", http_client=http_client)
             await client.chat("hi")
         assert [request.target for request in proxy.requests] == seen == ["http://api.test/v1/chat/completions"]
+
+
+@pytest.mark.parametrize("kind", ["httpx", "aiohttp"])
+def test_a_given_client_is_the_transport(kind: TransportKind, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that was given and a choice of transport exclude each other; the environment's choice gives way."""
+    monkeypatch.setenv("HFCLIENT_TRANSPORT", "aiohttp")
+    Client(SECRET, http_client=httpx.AsyncClient())
+    with pytest.raises(InputError, match="http_client= and transport="):
+        Client(SECRET, http_client=httpx.AsyncClient(), transport=kind)
 
 
 async def test_a_given_client_that_is_closed() -> None:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 import hfclient.types
 from hfclient.assembly import ChatAssembly
+from hfclient.errors import OutputParseError
 from hfclient.flow import Response
 from hfclient.providers.openai_compatible import read_chunk, read_completion
 from hfclient.types import (
@@ -93,6 +94,99 @@ def test_arguments_come_as_text_however_they_were_sent(arguments: object, text: 
 def test_no_arguments_parse_as_an_empty_object() -> None:
     """A function without parameters can be called with what `parse` gives."""
     assert Function(name="f").parse() == {}
+
+
+@pytest.mark.parametrize("arguments", [" \n", ""])
+def test_blank_arguments_are_no_arguments(arguments: str) -> None:
+    """Nothing but white space is nothing."""
+    assert Function(name="f", arguments=arguments).parse() == {}
+
+
+@pytest.mark.parametrize("arguments", ['{"city": "Par', "Paris", "[" * 100_000])
+def test_arguments_that_are_no_json_are_a_typed_error(arguments: str) -> None:
+    """A model may write anything; the error names the function and keeps the text."""
+    with pytest.raises(OutputParseError, match="weather") as caught:
+        Function(name="weather", arguments=arguments).parse()
+    assert caught.value.text == arguments
+
+
+def test_a_custom_tool_call_is_no_fault() -> None:
+    """A call without a function is read, has an empty one to ask, and goes back as it came."""
+    call = {"id": "c1", "type": "custom", "custom": {"name": "sql", "input": "select 1"}}
+    (found,) = completion(content=None, tool_calls=[call]).tool_calls
+    assert (found.type, found.function.name, found.function.arguments) == ("custom", "", "")
+    assert found.custom == {"name": "sql", "input": "select 1"}  # type: ignore[attr-defined]
+    assert found.model_dump() == call
+    (null,) = completion(content=None, tool_calls=[{**call, "function": None}]).tool_calls
+    assert null.model_dump() == call
+
+
+def test_a_dumped_message_has_no_empty_list_of_tool_calls() -> None:
+    """Servers refuse `tool_calls: []` in the next call's messages; real calls stay."""
+    assert "tool_calls" not in completion(content="Hi", tool_calls=[]).choices[0].message.model_dump()
+    assert "tool_calls" not in completion(content="Hi", tool_calls=[]).model_dump_json()
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    assert completion(content="Hi", tool_calls=[call]).message.model_dump()["tool_calls"] == (call,)
+
+
+@pytest.mark.parametrize(("sent", "text"), [(1700000000, "1700000000"), (1700000000.5, "1700000000.5")])
+def test_a_time_stays_the_number_it_was(sent: float, text: str) -> None:
+    """Whole seconds do not turn into 1700000000.0 on the way through."""
+    assert f'"created":{text},' in read_completion(reply({**COMPLETION, "created": sent})).model_dump_json()
+    assert f'"created":{text},' in chunk({"choices": [], "created": sent}).model_dump_json()
+
+
+def test_the_first_choice_is_the_one_with_the_first_number() -> None:
+    """Choices may come in any order; where none has the number 0, the first to come is meant."""
+    two = [{"index": i, "message": {"content": str(i)}, "finish_reason": f"end-{i}"} for i in (1, 0)]
+    answer = read_completion(reply({**COMPLETION, "choices": two}))
+    assert (answer.text, answer.finish_reason) == ("0", "end-0")
+    assert read_completion(reply({**COMPLETION, "choices": two[:1]})).text == "1"
+
+
+def test_a_piece_of_another_choice_is_not_mixed_in() -> None:
+    """With n=2 the pieces take turns; text, reasoning and finish reason are those of the choice 0 alone."""
+    second = {"index": 1, "delta": {"content": "b", "reasoning": "B"}, "finish_reason": "length"}
+    first = {"index": 0, "delta": {"content": "a", "reasoning": "A"}, "finish_reason": "stop"}
+    for choices, expected in (([second], ("", "", None)), ([second, first], ("a", "A", "stop"))):
+        found = chunk({"choices": choices})
+        assert (found.text, found.reasoning, found.finish_reason) == expected
+
+
+ODD: list[dict[str, Any]] = [
+    {"usage": ""},
+    {"usage": []},
+    {"usage": {"prompt_tokens": 1.5, "completion_tokens": 2}},
+    {"usage": {"prompt_tokens_details": [], "completion_tokens": 2}},
+    {"created": "2025-01-01T00:00:00Z"},
+    {"created": {}, "usage": 3, "system_fingerprint": ["x"]},
+]
+
+
+@pytest.mark.parametrize("fields", ODD, ids=repr)
+def test_nonsense_beside_the_answer_does_not_cost_it(fields: dict[str, Any]) -> None:
+    """A count or a date of the wrong shape is left out; the answer, and the rest of the counts, stay."""
+    answer = read_completion(reply({**COMPLETION, **fields}))
+    piece = chunk({"choices": [{"index": 0, "delta": {"content": "Hi!"}}], **fields})
+    for found in (answer, piece):
+        assert found.text == "Hi!"
+        if isinstance(fields.get("usage"), dict):
+            assert found.usage is not None
+            assert found.usage.completion_tokens == 2
+
+
+@pytest.mark.parametrize("odd", [-0.5, "x", [], {"content": [{"token": "Hi", "logprob": None}]}], ids=repr)
+def test_odd_log_probabilities_do_not_cost_the_answer(odd: object) -> None:
+    """They are left out where they cannot be read."""
+    choice = {"index": 0, "message": {"content": "Hi!"}, "delta": {"content": "Hi!"}, "logprobs": odd}
+    for found in (read_completion(reply({**COMPLETION, "choices": [choice]})), chunk({"choices": [choice]})):
+        assert (found.text, found.choices[0].logprobs) == ("Hi!", None)
+
+
+def test_nonsense_in_the_answer_is_still_an_error() -> None:
+    """Only what stands beside the answer is forgiven."""
+    with pytest.raises(hfclient.errors.ResponseError, match="content"):
+        completion(content={"not": "text"})
 
 
 def test_a_numbered_tool_call_keeps_its_number() -> None:

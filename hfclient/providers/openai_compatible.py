@@ -10,13 +10,13 @@ from urllib.parse import quote
 from pydantic import ValidationError
 
 from hfclient.call import Call
-from hfclient.complaints import complaint_in, error_in_success
+from hfclient.complaints import Complaint, complaint_in, error_in_success
 from hfclient.errors import InputError, ResponseError, StreamFailedError
 from hfclient.flow import JSON, Flow, Response, StreamPlan, post
 from hfclient.messages import attach
 from hfclient.provider import Task
 from hfclient.route import Route
-from hfclient.sse import Event
+from hfclient.sse import Event, EventDecoder
 from hfclient.types.base import Wire
 from hfclient.types.chat import ChatCompletion, ChatCompletionChunk
 
@@ -99,11 +99,11 @@ def read_completion(reply: Response) -> ChatCompletion:
     try:
         completion = ChatCompletion.model_validate_json(reply.content)
     except ValidationError as error:
-        forgiven = _without_nulls(ChatCompletion, _json_or_none(reply.content))
+        forgiven = _forgiven(ChatCompletion, _json_or_none(reply.content))
         if forgiven is None:
             raise _unusable(reply, _first_fault(error)) from None
         completion = forgiven
-    if (completion.model_extra or {}).get("error"):
+    if _tells_of_an_error(completion):
         raise _unusable(reply, "it holds an error")
     if not completion.choices:
         raise _unusable(reply, "it has no choices")
@@ -115,9 +115,9 @@ _chunk_from_json: Callable[[bytes], ChatCompletionChunk] = ChatCompletionChunk._
 
 
 def read_chunk(event: Event) -> ChatCompletionChunk | None:
-    """An event of the stream; other kinds of event than messages and errors are passed over."""
+    """An event of the stream; events of another name are passed over, unless there are choices in them."""
     kind = event.event
-    if kind not in {"message", "error", ""}:
+    if kind not in {"message", "error", ""} and not _holds_choices(_json_or_none(event.data)):
         return None
     try:
         chunk = _chunk_from_json(event.data)
@@ -126,6 +126,9 @@ def read_chunk(event: Event) -> ChatCompletionChunk | None:
     extra = chunk.__pydantic_extra__
     if kind == "error" or (extra and extra.get("error")):
         return _odd_chunk(event, "it is marked as an error")
+    for choice in chunk.choices:
+        if (extra := choice.__pydantic_extra__) and extra.get("error"):
+            return _odd_chunk(event, "it is marked as an error")
     return chunk
 
 
@@ -133,24 +136,61 @@ def _odd_chunk(event: Event, fault: str) -> ChatCompletionChunk:
     """An error in any of its shapes, or the bare usage that a few servers send last."""
     text = event.data.decode("utf-8", "replace")
     payload = _json_or_none(event.data)
-    complaint = complaint_in(payload) if event.event == "error" else error_in_success(payload)
+    complaint = complaint_in(payload) if event.event == "error" else _complaint_within(payload)
     if complaint:
-        raise StreamFailedError(f"The stream broke off: {complaint.message}", code=complaint.code, body=text)
+        code = complaint.code or complaint.kind
+        raise StreamFailedError(f"The stream broke off: {complaint.message}", code=code, body=text)
     if event.event == "error":
         raise StreamFailedError(f"The stream broke off: {text or 'no reason given'}", body=text)
     if isinstance(payload, dict) and "usage" in payload:
         payload = {"choices": (), **_pruned(payload)}
-    if chunk := _without_nulls(ChatCompletionChunk, payload):
+    if chunk := _forgiven(ChatCompletionChunk, payload):
         return chunk
     raise StreamFailedError(f"The stream holds something that is not a piece of a chat: {fault}.", body=text)
 
 
-def _without_nulls(kind: type[WireT], payload: JSON) -> WireT | None:
-    """What is meant by a server that writes null where a value belongs and means that there is none."""
+def _holds_choices(payload: JSON) -> bool:
+    return isinstance(payload, dict) and isinstance(cast("Body", payload).get("choices"), list)
+
+
+def _tells_of_an_error(answer: ChatCompletion | ChatCompletionChunk) -> bool:
+    return any((each.model_extra or {}).get("error") for each in (answer, *answer.choices))
+
+
+def _complaint_within(payload: JSON) -> Complaint | None:
+    """The error that came as a success, at the top or, as OpenRouter has it, within a choice."""
+    if complaint := error_in_success(payload):
+        return complaint
+    choices: list[JSON] = payload["choices"] if _holds_choices(payload) else []
+    errors = [cast("Body", choice).get("error") for choice in choices if isinstance(choice, dict)]
+    return next((found for error in errors if error and (found := error_in_success({"error": error}))), None)
+
+
+def _forgiven(kind: type[WireT], payload: JSON) -> WireT | None:
+    """What is meant by a server that writes null for nothing, or nonsense where it does not touch the answer."""
     try:
-        return kind.model_validate(_pruned(payload))
-    except ValidationError:
+        payload = _pruned(payload)
+        try:
+            return kind.model_validate(payload)
+        except ValidationError as error:
+            for fault in error.errors(include_url=False, include_input=False, include_context=False):
+                _drop_beside_the_answer(payload, fault["loc"])
+            return kind.model_validate(payload)
+    except (ValidationError, RecursionError):
         return None
+
+
+def _drop_beside_the_answer(payload: JSON, place: tuple[int | str, ...]) -> None:
+    """Take out what is wrong in this place, if it is a count, a date or a probability; the rest stays wrong."""
+    match place:
+        case ("usage", name, *_):
+            payload["usage"].pop(name, None)
+        case ("usage" | "created" | "system_fingerprint" as name, *_):
+            payload.pop(name, None)
+        case ("choices", int(index), "logprobs", *_):
+            payload["choices"][index].pop("logprobs", None)
+        case _:
+            pass
 
 
 def _pruned(value: JSON) -> JSON:
@@ -169,14 +209,43 @@ def _json_or_none(content: bytes) -> JSON:
 
 
 def _unusable(reply: Response, fault: str) -> ResponseError:
-    complaint = error_in_success(_json_or_none(reply.content))
-    said = f"an error with a success status: {complaint.message}" if complaint else f"no chat completion: {fault}"
+    complaint = _complaint_within(_json_or_none(reply.content))
+    said = f"no chat completion: {fault}"
+    advice = "Try again, or another provider; if it stays so, report it to the provider."
+    if complaint:
+        said = f"an error with a success status: {complaint.message}"
+    elif other := _other_than_json(reply):
+        said, advice = f"no chat completion: the server answered with {other[0]}", other[1]
     return ResponseError(
-        f"The answer is {said}.".replace("..", "."),
-        status=reply.status,
-        body=reply.text(),
-        advice="Try again, or another provider; if it stays so, report it to the provider.",
+        f"The answer is {said}.".replace("..", "."), status=reply.status, body=reply.text(), advice=advice
     )
+
+
+def _other_than_json(reply: Response) -> tuple[str, str] | None:
+    """What the answer is instead, and what to do about it."""
+    start = reply.content[:512].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if not reply.content.strip():
+        return "an empty body", "Check base_url; if it is right, try again."
+    if start.startswith((b"<!doctype html", b"<html")) or (reply.media_type == "text/html" and start[:1] == b"<"):
+        return "a web page (text/html)", "Check base_url."
+    if reply.media_type == "text/event-stream" or start.startswith((b"data:", b"event:", b":")):
+        error = _error_among_events(reply.content)
+        return (
+            f"server-sent events, which nobody asked for{f', and an error in them: {error}' if error else ''}",
+            "Try again, or use client.chat.stream, which reads them.",
+        )
+    return None
+
+
+def _error_among_events(content: bytes) -> str | None:
+    decoder = EventDecoder(max_event_bytes=len(content) + 1)
+    for event in (*decoder.feed(content), *decoder.finish()):
+        payload = _json_or_none(event.data)
+        if complaint := complaint_in(payload) if event.event == "error" else _complaint_within(payload):
+            return complaint.message
+        if event.event == "error":
+            return event.data.decode("utf-8", "replace")
+    return None
 
 
 def _first_fault(error: ValidationError) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast, overload
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar, cast, overload
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, GetPydanticSchema, TypeAdapter, ValidationError
 from typing_extensions import TypedDict, Unpack
 
 from hfclient.assembly import ChatAssembly
@@ -29,7 +29,21 @@ Tool: TypeAlias = Mapping[str, Any] | Callable[..., Any]
 ResponseFormat: TypeAlias = Mapping[str, Any] | type[BaseModel]
 ChatStream: TypeAlias = Stream[ChatCompletionChunk, ChatCompletion]
 
+# Any iterable may be given; it is made a list before its items are checked.
+Tools: TypeAlias = Annotated[
+    Iterable[Tool], GetPydanticSchema(lambda _source, handler: handler.generate_schema(Sequence[Tool]))
+]
+
 TASK = "conversational"
+
+_OF_THE_CLIENT = {
+    "token": "It belongs to the client: Client(token), or client.with_options(token=…).",
+    "keys": "It belongs to the client: Client(keys={…}), or client.with_options(keys={…}).",
+    **{
+        name: f"It belongs to the client: Client({name}=…)."
+        for name in ("http_client", "transport", "max_connections", "max_event_bytes", "semconv")
+    },
+}
 
 
 class ChatSettings(TypedDict, total=False):
@@ -67,7 +81,7 @@ class ChatSettings(TypedDict, total=False):
     temperature: float | None
     tool_choice: str | Mapping[str, Any] | None
     tool_prompt: str | None
-    tools: Sequence[Tool] | None
+    tools: Tools | None
     top_k: int | None
     top_logprobs: int | None
     top_p: float | None
@@ -159,6 +173,9 @@ class Chat:
     ) -> ChatCompletion:
         """Ask a chat model and wait for its whole answer.
 
+        Besides OpenAI's parameters (temperature, max_tokens, tools, stop, seed, …) a call takes provider, bill_to,
+        base_url, timeout, deadline, retry, extra_headers, extra_query and extra_body.
+
         >>> reply = await client.chat("Why is the sky blue?", model="Qwen/Qwen3-32B")
         """
         return await chat_completion(self._client, messages, model=model, response_format=response_format, **options)
@@ -211,7 +228,7 @@ class Completions:
     async def create(
         self,
         *,
-        messages: Messages,
+        messages: str | Iterable[Message],
         model: str | None = None,
         stream: Literal[False] | None = None,
         response_format: ResponseFormat | None = None,
@@ -222,17 +239,28 @@ class Completions:
     async def create(
         self,
         *,
-        messages: Messages,
+        messages: str | Iterable[Message],
         stream: Literal[True],
         model: str | None = None,
         response_format: ResponseFormat | None = None,
         **options: Unpack[ChatOptions],
     ) -> ChatStream: ...
 
+    @overload
     async def create(
         self,
         *,
-        messages: Messages,
+        messages: str | Iterable[Message],
+        stream: bool,
+        model: str | None = None,
+        response_format: ResponseFormat | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> ChatCompletion | ChatStream: ...
+
+    async def create(
+        self,
+        *,
+        messages: str | Iterable[Message],
         model: str | None = None,
         stream: bool | None = None,
         response_format: ResponseFormat | None = None,
@@ -244,13 +272,15 @@ class Completions:
         >>> reply = await client.chat.completions.create(model="Qwen/Qwen3-32B", messages=messages)
         >>> reply.choices[0].message.content
         """
+        stream, model = stream if _is_given(stream) else None, model if _is_given(model) else None
+        response_format = response_format if _is_given(response_format) else None
+        if not isinstance(stream, bool | None):
+            raise InputError(f"stream={stream!r} is neither True nor False.")
+        row, given = cast("Messages", _listed(messages)), _given(options)
         if not stream:
-            return await chat_completion(
-                self._client, messages, model=model, response_format=response_format, **options
-            )
-        return await chat_completion_stream(
-            self._client, messages, model=model, response_format=response_format, **options
-        ).open()
+            return await chat_completion(self._client, row, model=model, response_format=response_format, **given)
+        stream_of_it = chat_completion_stream(self._client, row, model=model, response_format=response_format, **given)
+        return await stream_of_it.open()
 
 
 def _call(
@@ -266,6 +296,7 @@ def _call(
     general = cast("Options", {name: value for name, value in options.items() if name in OPTION_NAMES})
     parameters = {name: value for name, value in options.items() if name not in OPTION_NAMES}
     if parameters:
+        parameters = {name: _listed(value) if name == "tools" else value for name, value in parameters.items()}
         _check(parameters)
     if tools := parameters.get("tools"):
         parameters["tools"] = [as_tool(tool) for tool in cast("Sequence[Tool]", tools)]
@@ -274,6 +305,28 @@ def _call(
     return client.defaults.call(
         TASK, normalise(messages), model=model, parameters=parameters, options=general, stream=stream
     )
+
+
+def _listed(value: Any) -> Any:
+    """What can only be gone through once, as a list; what is no row of things stays, to be refused."""
+    if isinstance(value, str | bytes | Mapping | Sequence | BaseModel) or not isinstance(value, Iterable):
+        return cast("Any", value)
+    return list(value)  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType]
+
+
+def _is_given(value: object) -> bool:
+    """Whether this is more than one of the OpenAI SDK's words for nothing."""
+    return type(value).__name__ not in {"NotGiven", "Omit"}
+
+
+def _given(options: ChatOptions) -> ChatOptions:
+    """The options without those, among the headers too."""
+    given: dict[str, Any] = {name: value for name, value in options.items() if _is_given(value)}
+    headers: object = given.get("extra_headers")
+    if isinstance(headers, Mapping):
+        pairs = cast("Mapping[object, object]", headers).items()
+        given["extra_headers"] = {name: value for name, value in pairs if _is_given(value)}
+    return cast("ChatOptions", given)
 
 
 def _check(parameters: Mapping[str, Any]) -> None:
@@ -290,5 +343,5 @@ def _check(parameters: Mapping[str, Any]) -> None:
             ) from None
         if first["type"] == "extra_forbidden":
             known = {*ChatSettings.__annotations__, *OPTION_NAMES, "model", "response_format"}
-            raise unknown_option(name, known, where="chat") from None
+            raise unknown_option(name, known, where="chat", elsewhere=_OF_THE_CLIENT) from None
         raise InputError(f"chat: {name} has the wrong type: {first['msg']}.") from None

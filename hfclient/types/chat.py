@@ -6,9 +6,17 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, PrivateAttr
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 from typing_extensions import TypeVar
 
+from hfclient.errors import OutputParseError
 from hfclient.types.base import Result, Wire
 
 T = TypeVar("T", default=Any)
@@ -49,6 +57,10 @@ else:
     ArgumentsText = str | Annotated[dict[str, Any] | list[Any], AfterValidator(json.dumps)]
 
 
+# Whole seconds stay whole; left to right, because weighing the two against each other takes its time in every chunk.
+Seconds: TypeAlias = Annotated[int | float, Field(union_mode="left_to_right")]
+
+
 class Usage(Wire):
     """Tokens used, and where the provider says so, of which kind."""
 
@@ -85,17 +97,31 @@ class LogProbs(Wire):
 class Function(Wire):
     """The function a model wants called; `arguments` is JSON text, `parse()` reads it."""
 
-    name: str
+    name: str = ""
     arguments: ArgumentsText = ""
 
     def parse(self) -> Any:
-        return json.loads(self.arguments or "{}")
+        try:
+            return json.loads(self.arguments.strip() or "{}")
+        except (ValueError, RecursionError) as error:
+            raise OutputParseError(
+                f"The model's arguments for {self.name or 'a function'} are not JSON: {error}",
+                advice="They are in this error's text; models often cut them off at max_tokens.",
+                text=self.arguments,
+            ) from error
 
 
 class ToolCall(Wire):
+    """A call the model wants made; one of another `type` has no function, and its own fields beside."""
+
     id: str = ""
     type: str = "function"
-    function: Function
+    function: Function = Function()
+
+    @model_serializer(mode="wrap")
+    def _as_it_came(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without the empty function that was never sent."""
+        return _without(handler(self), () if "function" in self.model_fields_set else ("function",))
 
 
 class ChatMessage(Wire):
@@ -111,6 +137,11 @@ class ChatMessage(Wire):
     def reasoning(self) -> str | None:
         return self.reasoning_content or _thought(self.content) or _extra_text(self, "reasoning")
 
+    @model_serializer(mode="wrap")
+    def _as_the_api_takes_it(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Many servers refuse a message with an empty list of tool calls."""
+        return _without(handler(self), () if self.tool_calls else ("tool_calls",))
+
 
 class Choice(Wire):
     index: int = 0
@@ -124,7 +155,7 @@ class ChatCompletion(Result):
 
     id: str = ""
     object: str = "chat.completion"
-    created: float = 0
+    created: Seconds = 0
     model: str = ""
     choices: tuple[Choice, ...]
     usage: Usage | None = None
@@ -132,7 +163,11 @@ class ChatCompletion(Result):
 
     @property
     def message(self) -> ChatMessage:
-        return self.choices[0].message
+        return self._first.message
+
+    @property
+    def _first(self) -> Choice:
+        return next((choice for choice in self.choices if choice.index == 0), self.choices[0])
 
     @property
     def text(self) -> str:
@@ -150,7 +185,7 @@ class ChatCompletion(Result):
 
     @property
     def finish_reason(self) -> str | None:
-        return self.choices[0].finish_reason
+        return self._first.finish_reason
 
 
 class ParsedChatCompletion(ChatCompletion, Generic[T]):
@@ -210,25 +245,35 @@ class ChatCompletionChunk(Wire):
 
     id: str = ""
     object: str = "chat.completion.chunk"
-    created: float = 0
+    created: Seconds = 0
     model: str = ""
     choices: tuple[ChunkChoice, ...]
     usage: Usage | None = None
     system_fingerprint: str | None = None
 
+    # A chunk may hold the second choice alone, so "the first" goes by the number here, never by the place.
     @property
     def text(self) -> str:
         """The first choice's new text, "" where this chunk has none."""
-        return (self.choices[0].delta.content or "") if self.choices else ""
+        choices = self.choices
+        if choices and choices[0].index == 0:  # as nearly always; this is asked of every token
+            return choices[0].delta.content or ""
+        return next((choice.delta.content or "" for choice in choices if choice.index == 0), "")
 
     @property
     def reasoning(self) -> str:
         """The first choice's new reasoning, "" where this chunk has none."""
-        return (self.choices[0].delta.reasoning or "") if self.choices else ""
+        return next((choice.delta.reasoning or "" for choice in self.choices if choice.index == 0), "")
 
     @property
     def finish_reason(self) -> str | None:
-        return self.choices[0].finish_reason if self.choices else None
+        return next((choice.finish_reason for choice in self.choices if choice.index == 0), None)
+
+
+def _without(fields: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    for name in names:
+        fields.pop(name, None)
+    return fields
 
 
 def _thought(content: str | None) -> str | None:

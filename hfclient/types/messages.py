@@ -10,6 +10,8 @@ from typing import Any, TypeAlias
 
 from pydantic import BaseModel
 
+from hfclient.errors import InputError
+
 Message: TypeAlias = Mapping[str, Any] | BaseModel
 """A message as calls take it: a dict, or one out of a reply."""
 
@@ -20,6 +22,10 @@ def system(text: str) -> Message:
 
 def user(*content: Any) -> Message:
     """Text, and pictures or sound as bytes, `Path`, PIL image or content part, in the order given."""
+    if not content:
+        raise InputError(
+            "user() is given nothing to say.", advice='For example user("Hi"), or user("What is this?", path).'
+        )
     if len(content) == 1 and isinstance(content[0], str):
         return {"role": "user", "content": content[0]}
     return {"role": "user", "content": list(content)}

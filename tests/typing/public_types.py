@@ -6,7 +6,7 @@ from typing import assert_type
 
 from pydantic import BaseModel
 
-from hfclient import Client, Stream, chat_completion
+from hfclient import Client, Stream, chat_completion, user
 from hfclient.types import ChatCompletion, ChatCompletionChunk, Meta, ParsedChatCompletion, ToolCall, Usage
 
 
@@ -49,8 +49,19 @@ async def like_openai(client: Client) -> None:
     assert_type(await client.chat.completions.create(model="m", messages=[]), ChatCompletion)
     stream = await client.chat.completions.create(model="m", messages=[], stream=True)
     assert_type(stream, Stream[ChatCompletionChunk, ChatCompletion])
+    either = await client.chat.completions.create(messages=iter([user("hi")]), stream=bool(stream), tools=iter([]))
+    assert_type(either, ChatCompletion | Stream[ChatCompletionChunk, ChatCompletion])
 
 
 def copies(client: Client) -> None:
     assert_type(client.with_options(model="m"), Client)
     assert_type(Client.endpoint("http://localhost:8080"), Client)
+    assert_type(Client.endpoint("http://localhost:8080", "key", model="m", timeout=5, max_connections=3), Client)
+
+
+def slips(client: Client) -> None:
+    """A type checker sees them before the program runs."""
+    Client(modle="m")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.with_options(modle="m")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    client.with_options(max_connections=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    Client.endpoint("http://localhost:8080", modle="m")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
