@@ -20,8 +20,7 @@ types: $(READY)
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 unit: $(READY)
-	$(BIN)/coverage run -m pytest
-	$(BIN)/coverage report
+	PYTHONHASHSEED=0 $(BIN)/pytest -n 2 --cov --cov-report=term
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -165,12 +165,12 @@ def describe(source: object) -> str:
         case str():
             return repr(_shortened(_without_query(source) if is_url(source) else source))
         case os.PathLike():
-            return repr(_shortened(str(source)))  # pyright: ignore[reportUnknownArgumentType]
+            return repr(_end_of(str(source)))  # pyright: ignore[reportUnknownArgumentType]
         case _ if _is_picture(source):
             return f"<PIL image, {source.mode}, {source.size[0]}x{source.size[1]}>"
         case _:
             name = _file_name(source)
-            return f"<open file {_shortened(name)!r}>" if name else "<open file>"
+            return f"<open file {_end_of(name)!r}>" if name else "<open file>"
 
 
 def _read_path(path: Path) -> Loaded:
@@ -287,6 +287,11 @@ def _reason(error: Exception) -> str:
 
 def _shortened(text: str, *, width: int = 80) -> str:
     return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def _end_of(path: str, *, width: int = 80) -> str:
+    """A path's end says more than its beginning."""
+    return path if len(path) <= width else f"…{path[1 - width :]}"
 
 
 def _size(count: int) -> str:

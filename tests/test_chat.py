@@ -159,6 +159,15 @@ async def test_a_stream_need_not_ask_for_its_usage(options: dict[str, Any]) -> N
     assert (await sent_streaming(stream_options=options))["stream_options"] == options
 
 
+class Oddity:
+    """A value of no use, by the same name in every process that runs these tests."""
+
+    def __repr__(self) -> str:
+        return "Oddity()"
+
+
+NO_JSON = Oddity()
+
 WRONG = [
     ({"temperature": "hot"}, "temperature has the wrong type"),
     ({"max_tokens": 1.5}, "max_tokens has the wrong type"),
@@ -198,7 +207,7 @@ WRONG = [
     ({"extra_query": {"a": [1]}}, "extra_query['a'] must be a text"),
     ({"extra_body": {"x": {1, "a"}}}, "cannot be written as JSON"),
     ({"temperature": float("nan")}, "cannot be written as JSON"),
-    ({"extra_body": {"x": object()}}, "object is not a JSON type"),
+    ({"extra_body": {"x": NO_JSON}}, "Oddity is not a JSON type"),
 ]
 
 
@@ -409,7 +418,7 @@ async def test_media_stream_out_too(tmp_path: Path) -> None:
         (Path("there-is-no-such.png"), "There is no file"),
         (b"just some text", "neither"),
         (b"", "empty"),
-        (object(), "which is not media"),
+        (NO_JSON, "which is not media"),
         ({"type": "image_url", "image_url": {"url": "cat.png"}}, "neither an http"),
         ({"type": "input_audio", "input_audio": {"data": PNG}}, "is image/png, not audio"),
     ],
