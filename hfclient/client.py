@@ -26,10 +26,9 @@ from hfclient.retry import Retry
 from hfclient.routing import Router
 from hfclient.settings import SEMCONVS, TRANSPORTS, Semconv, Settings, TransportKind, one_of, saved_token
 from hfclient.single_flight import SingleFlight
+from hfclient.sse import MAX_EVENT_BYTES
 from hfclient.tasks.chat import Chat, ChatSettings
 from hfclient.transport import Transport
-
-MAX_EVENT_BYTES = 32 * 2**20
 
 DEFAULT_NAMES = ("provider", "model", "bill_to", "base_url", "timeout", "deadline", "retry", "headers")
 CONNECTION_NAMES = ("http_client", "transport", "max_connections", "max_event_bytes", "semconv")
@@ -223,7 +222,7 @@ class Client:
     chat_parse = tasks.chat_parse
 
     async def aclose(self) -> None:
-        """Close the connections, of the copies made of this client too, and free the models on this machine."""
+        """Close the connections, those of its copies too, and whatever providers run in this process."""
         try:
             for side in self._shared.sides.values():
                 await side.aclose()

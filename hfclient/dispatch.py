@@ -35,7 +35,6 @@ from hfclient.types.base import with_meta
 
 T = TypeVar("T")
 
-REQUEST_TIMEOUT = HTTPStatus.REQUEST_TIMEOUT
 MOVES_ON = (
     RateLimitError,
     ModelLoadingError,
@@ -58,7 +57,7 @@ def moves_on(error: HFClientError) -> bool:
         case StreamFailedError():  # a 429 or 5xx that came after the status line
             return bool(BUSY.search(f"{error.code or ''} {error.message}"))
         case _:
-            return isinstance(error, MOVES_ON) or error.status == REQUEST_TIMEOUT
+            return isinstance(error, MOVES_ON) or error.status == HTTPStatus.REQUEST_TIMEOUT
 
 
 class Side(Protocol):

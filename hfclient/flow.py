@@ -100,6 +100,14 @@ class Response:
             raise ResponseError(f"The answer is not JSON ({kind}).", status=self.status, body=self.text()) from None
 
 
+def json_or_none(content: bytes) -> JSON:
+    """What a text says in JSON, None where it is none."""
+    try:
+        return _json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+
+
 Step: TypeAlias = Request | Load | Wait | Progress
 Flow: TypeAlias = Generator[Step, Any, T]
 

@@ -53,7 +53,6 @@ class LoopPools:
         self._lent: set[Carrier] = set()
         self._guard: AsyncGenerator[None, None] | None = None
         self._loop: EventLoopToken | None = current_token()
-        self.in_flight = 0
         self.closed = False
 
     async def watch_loop(self) -> None:
@@ -81,7 +80,6 @@ class LoopPools:
         except BaseException:
             self._places.release()
             raise
-        self.in_flight += 1
         if not carrier.shared:
             self._lent.add(carrier)
         return Lease(carrier, key, self)
@@ -93,7 +91,6 @@ class LoopPools:
             )
 
     def take_back(self, key: str, carrier: Carrier) -> None:
-        self.in_flight -= 1
         self._places.release()
         if carrier in self._lent:  # it is not where all were closed meanwhile
             self._lent.remove(carrier)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -16,7 +15,7 @@ from hfclient.complaints import error_in_success
 from hfclient.destination import PATIENCE, Destination
 from hfclient.errors import HFClientError, NotAStreamError
 from hfclient.faults import translated
-from hfclient.flow import Flow, Load, Progress, Request, Response, Step, StreamPlan, Wait
+from hfclient.flow import Flow, Load, Progress, Request, Response, Step, StreamPlan, Wait, json_or_none
 from hfclient.redact import Redactor, excerpt
 from hfclient.route import Route
 from hfclient.scrub import clean
@@ -229,7 +228,7 @@ class RemoteChunks:
     def _not_a_stream(self, beginning: bytes) -> HFClientError:
         headers = self._exchange.headers
         kind = headers.get("content-type", "").partition(";")[0] or "no media type"
-        complaint = error_in_success(_json_or_none(beginning))
+        complaint = error_in_success(json_or_none(beginning))
         error = NotAStreamError(
             f"{self._to.who} answered with {kind} instead of a stream"
             + (f": {complaint.message}" if complaint else "."),
@@ -244,15 +243,8 @@ def _time_left(trip: Trip) -> float:
     return max(0.0, trip.started + (trip.call.deadline or PATIENCE) - clock.now())
 
 
-def _json_or_none(text: bytes) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-
-
 def _is_whole(event: Event) -> bool:
-    return event.data.strip() == DONE or _json_or_none(event.data) is not None
+    return event.data.strip() == DONE or json_or_none(event.data) is not None
 
 
 def _looks_like_events(beginning: bytes) -> bool:

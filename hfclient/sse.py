@@ -23,6 +23,7 @@ from hfclient.errors import EventTooLargeError
 
 __all__ = ["Event", "EventDecoder"]
 
+MAX_EVENT_BYTES = 32 * 2**20
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 CR, LF = 13, 10  # numbers, because looking for a number in bytes is several times as fast as looking for bytes
 SMALL_BLOCK = 2**20  # the lines of a larger one, if they are short, would take many times its memory
@@ -48,7 +49,7 @@ class EventDecoder:
     [Event(data=b'{"text": "Hello"}', event='message', id='', retry=None)]
     """
 
-    def __init__(self, max_event_bytes: int = 32 * 2**20) -> None:
+    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self._max_event_bytes = max_event_bytes
         self._decoder = SSEDecoder()
         self._last_id = ""

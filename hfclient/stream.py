@@ -71,10 +71,10 @@ class Assembly(Protocol[ChunkT_contra, FinalT_co]):
 class Stream(Generic[ChunkT, FinalT]):
     """A streamed answer. Nothing is sent before its first use, and its connection is free as soon as you stop reading.
 
-    async with client.chat.stream("Count to five") as stream:
-        async for chunk in stream:
-            print(chunk.text, end="")
-    final = await stream.final()
+    >>> async with client.chat.stream("Count to five") as stream:
+    ...     async for chunk in stream:
+    ...         print(chunk.text, end="")
+    >>> final = await stream.final()
     """
 
     def __init__(self, dispatcher: Dispatcher, call: Call, assembly: Assembly[ChunkT, FinalT]) -> None:
@@ -124,7 +124,7 @@ class Stream(Generic[ChunkT, FinalT]):
         self._state = "open"
 
     async def aclose(self) -> None:
-        """Leave the stream; its connection is free again, and a model on this machine stops."""
+        """Leave the stream; its connection is free again, and an engine in this process stops."""
         if self._state == "open" and self._source is not None:
             self._leave()
             await self._source.aclose()

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from hfclient.errors import InputError, OutputParseError, RefusalError
 from hfclient.functions import Schema, each_schema, is_model, schema_of
 from hfclient.types import ChatCompletion, ParsedChatCompletion
+from hfclient.types.base import first_fault
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -71,7 +72,7 @@ def parse_completion(model: type[ModelT], completion: ChatCompletion) -> ParsedC
     try:
         return ParsedChatCompletion.of(completion, _validated(model, text))
     except ValidationError as error:
-        problem = f"The answer does not fit {model.__name__}: {_first_fault(error)}"
+        problem = f"The answer does not fit {model.__name__}: {first_fault(error)}"
         raise OutputParseError(problem, text=text, completion=completion) from error
 
 
@@ -83,10 +84,3 @@ def _validated(model: type[ModelT], text: str) -> ModelT:
         if fenced is None or error.errors()[0]["type"] != "json_invalid":
             raise
     return model.model_validate_json(fenced[1])
-
-
-def _first_fault(error: ValidationError) -> str:
-    first, *others = error.errors(include_url=False, include_input=False)
-    field = ".".join(str(step) for step in first["loc"])
-    more = f" (and {len(others)} more)" if others else ""
-    return f"{field + ': ' if field else ''}{first['msg']}{more}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import anyio.lowlevel
 import pytest
 
 from hfclient.providers.table import PROVIDERS
@@ -27,3 +28,16 @@ def _nothing_from_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path_factory
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     """Both event loops, for every test marked `anyio`."""
     return str(request.param)
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The waits a call asked for; none of them takes time."""
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        await anyio.lowlevel.checkpoint()
+
+    monkeypatch.setattr("hfclient.clock.sleep", sleep)
+    return waited

@@ -48,19 +48,6 @@ ACME = "acme_fake_0123456789"
 OTHER = "other_fake_0123456789"
 
 
-@pytest.fixture
-def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The waits a call asked for; none of them takes time."""
-    waited: list[float] = []
-
-    async def sleep(seconds: float) -> None:
-        waited.append(seconds)
-        await anyio.lowlevel.checkpoint()
-
-    monkeypatch.setattr("hfclient.clock.sleep", sleep)
-    return waited
-
-
 @dataclass
 class Watched(Observation):
     """What telemetry is told of one call."""

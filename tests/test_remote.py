@@ -41,19 +41,6 @@ STREAM = {"content-type": "text/event-stream"}
 
 
 @pytest.fixture
-def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The waits a call asked for; none of them takes time."""
-    waited: list[float] = []
-
-    async def sleep(seconds: float) -> None:
-        waited.append(seconds)
-        await anyio.lowlevel.checkpoint()
-
-    monkeypatch.setattr("hfclient.clock.sleep", sleep)
-    return waited
-
-
-@pytest.fixture
 def offer(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Makes a flow the only thing that a provider called acme does, and gives a client for it."""
 

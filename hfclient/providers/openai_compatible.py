@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 from urllib.parse import quote
@@ -12,12 +11,12 @@ from pydantic import ValidationError
 from hfclient.call import Call
 from hfclient.complaints import Complaint, complaint_in, error_in_success
 from hfclient.errors import InputError, ResponseError, StreamFailedError
-from hfclient.flow import JSON, Flow, Response, StreamPlan, post
+from hfclient.flow import JSON, Flow, Response, StreamPlan, json_or_none, post
 from hfclient.messages import attach
 from hfclient.provider import Task
 from hfclient.route import Route
 from hfclient.sse import Event, EventDecoder
-from hfclient.types.base import Wire
+from hfclient.types.base import Wire, first_fault
 from hfclient.types.chat import ChatCompletion, ChatCompletionChunk
 
 WireT = TypeVar("WireT", bound=Wire)
@@ -99,9 +98,9 @@ def read_completion(reply: Response) -> ChatCompletion:
     try:
         completion = ChatCompletion.model_validate_json(reply.content)
     except ValidationError as error:
-        forgiven = _forgiven(ChatCompletion, _json_or_none(reply.content))
+        forgiven = _forgiven(ChatCompletion, json_or_none(reply.content))
         if forgiven is None:
-            raise _unusable(reply, _first_fault(error)) from None
+            raise _unusable(reply, first_fault(error)) from None
         completion = forgiven
     if _tells_of_an_error(completion):
         raise _unusable(reply, "it holds an error")
@@ -117,12 +116,12 @@ _chunk_from_json: Callable[[bytes], ChatCompletionChunk] = ChatCompletionChunk._
 def read_chunk(event: Event) -> ChatCompletionChunk | None:
     """An event of the stream; events of another name are passed over, unless there are choices in them."""
     kind = event.event
-    if kind not in {"message", "error", ""} and not _holds_choices(_json_or_none(event.data)):
+    if kind not in {"message", "error", ""} and not _holds_choices(json_or_none(event.data)):
         return None
     try:
         chunk = _chunk_from_json(event.data)
     except ValidationError as error:
-        return _odd_chunk(event, _first_fault(error))
+        return _odd_chunk(event, first_fault(error))
     extra = chunk.__pydantic_extra__
     if kind == "error" or (extra and extra.get("error")):
         return _odd_chunk(event, "it is marked as an error")
@@ -135,7 +134,7 @@ def read_chunk(event: Event) -> ChatCompletionChunk | None:
 def _odd_chunk(event: Event, fault: str) -> ChatCompletionChunk:
     """An error in any of its shapes, or the bare usage that a few servers send last."""
     text = event.data.decode("utf-8", "replace")
-    payload = _json_or_none(event.data)
+    payload = json_or_none(event.data)
     complaint = complaint_in(payload) if event.event == "error" else _complaint_within(payload)
     if complaint:
         code = complaint.code or complaint.kind
@@ -201,15 +200,8 @@ def _pruned(value: JSON) -> JSON:
     return value
 
 
-def _json_or_none(content: bytes) -> JSON:
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError):
-        return None
-
-
 def _unusable(reply: Response, fault: str) -> ResponseError:
-    complaint = _complaint_within(_json_or_none(reply.content))
+    complaint = _complaint_within(json_or_none(reply.content))
     said = f"no chat completion: {fault}"
     advice = "Try again, or another provider; if it stays so, report it to the provider."
     if complaint:
@@ -240,18 +232,12 @@ def _other_than_json(reply: Response) -> tuple[str, str] | None:
 def _error_among_events(content: bytes) -> str | None:
     decoder = EventDecoder(max_event_bytes=len(content) + 1)
     for event in (*decoder.feed(content), *decoder.finish()):
-        payload = _json_or_none(event.data)
+        payload = json_or_none(event.data)
         if complaint := complaint_in(payload) if event.event == "error" else _complaint_within(payload):
             return complaint.message
         if event.event == "error":
             return event.data.decode("utf-8", "replace")
     return None
-
-
-def _first_fault(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False)[0]
-    place = ".".join(map(str, first["loc"]))
-    return f"{place}: {first['msg']}" if place else first["msg"]
 
 
 def _filled(path: str, route: Route) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol, Self, TypeVar, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
 from hfclient.types.meta import Meta
 
@@ -21,6 +21,14 @@ class CarriesMeta(Protocol):
 def with_meta(result: T, meta: Meta) -> T:
     """The result, knowing where it came from if it is of a kind that can."""
     return result.with_meta(meta) if isinstance(result, CarriesMeta) else result
+
+
+def first_fault(error: ValidationError) -> str:
+    """The first thing that does not fit, and how many more there are, for people to read."""
+    first, *others = error.errors(include_url=False, include_input=False)
+    field = ".".join(str(step) for step in first["loc"])
+    more = f" (and {len(others)} more)" if others else ""
+    return f"{field + ': ' if field else ''}{first['msg']}{more}"
 
 
 class Wire(BaseModel):
