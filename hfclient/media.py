@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 from typing_extensions import TypeIs
 
 from hfclient.errors import InputError
-from hfclient.sniff import UNKNOWN_TYPE, Kind, kind_of, media_type_of, type_by_name
+from hfclient.sniff import Kind, kind_of, labelled_type, media_type_of, spoken_size, type_by_name
 
 __all__ = [
     "Kind",
@@ -59,11 +59,7 @@ class Loaded:
     @classmethod
     def of(cls, content: bytes, *, declared: str | None = None, name: str | None = None) -> Loaded:
         """Bytes that came with a label, or a name, or neither. A label that says nothing gives way to the bytes."""
-        label = (declared or "").partition(";")[0].strip().lower()
-        if kind_of(label) != "other":
-            return cls(content, label)
-        found = media_type_of(content, name)
-        return cls(content, label if label and found == UNKNOWN_TYPE else found)
+        return cls(content, labelled_type(content, declared=declared, name=name))
 
     def base64(self) -> str:
         return base64.b64encode(self.content).decode("ascii")
@@ -72,7 +68,7 @@ class Loaded:
         return f"data:{self.media_type};base64,{self.base64()}"
 
     def __repr__(self) -> str:
-        return f"Loaded(<{_size(len(self.content))} of {self.media_type}>)"
+        return f"Loaded(<{spoken_size(len(self.content))} of {self.media_type}>)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +153,11 @@ def describe(source: object) -> str:
     """The source in a few words: never its bytes, and no secret that a URL may hold."""
     match source:
         case bytes() | bytearray():
-            return f"<{_size(len(source))} of bytes>"
+            return f"<{spoken_size(len(source))} of bytes>"
         case memoryview():
-            return f"<{_size(source.nbytes)} of bytes>"
+            return f"<{spoken_size(source.nbytes)} of bytes>"
         case str() if _is_data(source):
-            return f"<{source.partition(',')[0][:60].partition(';')[0]} of {_size(len(source))}>"
+            return f"<{source.partition(',')[0][:60].partition(';')[0]} of {spoken_size(len(source))}>"
         case str():
             return repr(_shortened(_without_query(source) if is_url(source) else source))
         case os.PathLike():
@@ -292,10 +288,3 @@ def _shortened(text: str, *, width: int = 80) -> str:
 def _end_of(path: str, *, width: int = 80) -> str:
     """A path's end says more than its beginning."""
     return path if len(path) <= width else f"…{path[1 - width :]}"
-
-
-def _size(count: int) -> str:
-    kilo, mega = 1_000, 1_000_000
-    if count < kilo:
-        return f"{count} B"
-    return f"{count / kilo:.1f} kB" if count < mega else f"{count / mega:.1f} MB"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import struct
+from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import Literal, TypeAlias
 
@@ -71,6 +74,16 @@ _SUFFIXES = {
 }
 _BY_BRAND = {brand: media_type for media_type, brands in _BRANDS.items() for brand in brands}
 _BY_SUFFIX = {suffix: media_type for media_type, suffixes in _SUFFIXES.items() for suffix in suffixes.split()}
+# What servers call the types above besides; a leading x- is dropped first.
+_OTHER_NAMES = {
+    "image/jpg": "image/jpeg",
+    "audio/wave": "audio/wav",
+    "audio/vnd.wave": "audio/wav",
+    "audio/mp3": "audio/mpeg",
+    "audio/m4a": "audio/mp4",
+    "audio/opus": "audio/ogg",
+}
+_LABEL = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+", re.ASCII)
 _BMP_HEADER_SIZES = {12, 40, 52, 56, 64, 108, 124}
 
 
@@ -91,6 +104,38 @@ def media_type_of(content: bytes, name: str | None = None) -> str:
     # An MP4 without a telling brand may hold sound alone, and only its name (.m4a) says so.
     same_container = found.partition("/")[2] == named.partition("/")[2]
     return named if same_container else found
+
+
+def labelled_type(content: bytes, *, declared: str | None, name: str | None = None, kind: Kind = "other") -> str:
+    """The type a label gives, or where it says nothing, or not the `kind` that was wanted, the type of the bytes."""
+    label = (declared or "").partition(";")[0].strip().lower()
+    if not _LABEL.fullmatch(label):
+        label = ""
+    if kind_of(label) != "other" and kind in ("other", kind_of(label)):
+        return label
+    found = media_type_of(content, name)
+    if found == UNKNOWN_TYPE:
+        return label or found
+    # Sound alone in a container that is mostly for films, and the other way round.
+    sibling = f"{kind}/{found.partition('/')[2]}"
+    return sibling if sibling in _SUFFIXES else found
+
+
+def suffix_of(media_type: str) -> str:
+    """What the name of such a file ends with, dot included; "" where nobody knows."""
+    bare = media_type.partition(";")[0].strip().lower().replace("/x-", "/")
+    for known in (bare, _OTHER_NAMES.get(bare, ""), bare.replace("/", "/x-")):
+        if known in _SUFFIXES:
+            return f".{_SUFFIXES[known].partition(' ')[0]}"
+    return ""
+
+
+def spoken_size(count: int) -> str:
+    """So many bytes, for people to read."""
+    kilo, mega = 1_000, 1_000_000
+    if count < kilo:
+        return f"{count} B"
+    return f"{count / kilo:.1f} kB" if count < mega else f"{count / mega:.1f} MB"
 
 
 def _sniffed(content: bytes) -> str | None:
@@ -154,3 +199,53 @@ def type_by_name(name: str) -> str:
     if "://" in name:
         name = name.partition("#")[0].partition("?")[0]
     return _BY_SUFFIX.get(PurePosixPath(name).suffix[1:].lower(), UNKNOWN_TYPE)
+
+
+# The markers of JPEG that begin with the size of the picture, and those that stand alone.
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_JPEG_ALONE = frozenset(range(0xD0, 0xD9)) | {0x01}
+
+
+def dimensions_of(content: bytes) -> tuple[int, int] | None:
+    """Width and height of a picture in a format whose first bytes say so plainly; None for any other."""
+    found: tuple[int, ...] = ()
+    with suppress(struct.error):
+        match media_type_of(content):
+            case "image/png" if content[12:16] == b"IHDR":
+                found = struct.unpack_from(">II", content, 16)
+            case "image/gif":
+                found = struct.unpack_from("<HH", content, 6)
+            case "image/jpeg":
+                found = _jpeg_dimensions(content)
+            case "image/webp":
+                found = _webp_dimensions(content)
+            case _:
+                pass
+    return (found[0], found[1]) if found and all(found) else None
+
+
+def _jpeg_dimensions(content: bytes) -> tuple[int, ...]:
+    at = 2
+    while content[at : at + 1] == b"\xff":
+        marker = content[at + 1 : at + 2]
+        (code,) = marker or b"\0"
+        if code in _JPEG_FRAMES:
+            return struct.unpack_from(">HH", content, at + 5)[::-1]
+        filling = marker == b"\xff"
+        at += 1 if filling else 2
+        if code not in _JPEG_ALONE and not filling:
+            at += struct.unpack_from(">H", content, at)[0]
+    return ()
+
+
+def _webp_dimensions(content: bytes) -> tuple[int, ...]:
+    match content[12:16]:
+        case b"VP8X":
+            return tuple(1 + int.from_bytes(content[at : at + 3], "little") for at in (24, 27) if content[at + 2 :])
+        case b"VP8L":
+            (bits,) = struct.unpack_from("<I", content, 21)
+            return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+        case b"VP8 ":
+            return tuple(side & 0x3FFF for side in struct.unpack_from("<HH", content, 26))
+        case _:
+            return ()

@@ -62,9 +62,10 @@ ROAD = [
     "hfclient.retry",
     "hfclient.flow",
     "hfclient.media",
-    "hfclient.sniff",
     "hfclient.sse",
     "hfclient.types",
+    "hfclient.sniff",
+    "hfclient.extras",
     "hfclient.redact",
     "hfclient.errors",
     "hfclient.clock",
@@ -84,8 +85,8 @@ NOT_FOR_PROVIDERS = {
 ACTS = {"open", "print", "input", "exec", "eval", "breakpoint", "__import__", "compile", "globals"}
 
 HEAVY = {
-    "PIL", "aiohttp", "httpx2", "huggingface_hub", "mlx", "numpy", "opentelemetry", "pandas", "starlette", "tenacity",
-    "torch", "transformers", "trio", "uvicorn",
+    "PIL", "aiohttp", "httpx2", "huggingface_hub", "mlx", "numpy", "opentelemetry", "pandas", "soundfile", "starlette",
+    "tenacity", "torch", "transformers", "trio", "uvicorn",
 }  # fmt: skip
 
 

@@ -17,19 +17,27 @@ from hfclient.types.chat import (
     TopLogProb,
     Usage,
 )
+from hfclient.types.embeddings import Embeddings
+from hfclient.types.files import Audio, File, Image, Video
+from hfclient.types.items import Items
 from hfclient.types.messages import Message, assistant, system, tool, user
 from hfclient.types.meta import Attempt, Meta
 
 __all__ = [
     "Attempt",
+    "Audio",
     "ChatCompletion",
     "ChatCompletionChunk",
     "ChatMessage",
     "Choice",
     "ChunkChoice",
     "Delta",
+    "Embeddings",
+    "File",
     "Function",
     "FunctionDelta",
+    "Image",
+    "Items",
     "LogProbs",
     "Message",
     "Meta",
@@ -39,6 +47,7 @@ __all__ = [
     "ToolCallDelta",
     "TopLogProb",
     "Usage",
+    "Video",
     "assistant",
     "system",
     "tool",

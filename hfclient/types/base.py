@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, Self, TypeVar, runtime_checkable
+from typing import NoReturn, Protocol, Self, TypeVar, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
@@ -46,12 +46,41 @@ class Result(Wire):
     @property
     def meta(self) -> Meta:
         """The provider that served the call, the request id, status, headers, attempts and seconds."""
-        if self._meta is None:
-            msg = "this value did not come from a call, so it has no .meta"
-            raise AttributeError(msg)
-        return self._meta
+        return _known(self._meta)
 
     def with_meta(self, meta: Meta) -> Self:
         # The result was made by the call that gives it its meta, and nobody else has seen it yet.
         self._meta = meta
         return self
+
+
+class KeepsMeta:
+    """What `Result` is to JSON, for results that are something else: a list, a file, a block of numbers."""
+
+    _meta: Meta | None = None
+
+    @property
+    def meta(self) -> Meta:
+        """The provider that served the call, the request id, status, headers, attempts and seconds."""
+        return _known(self._meta)
+
+    def with_meta(self, meta: Meta) -> Self:
+        vars(self)["_meta"] = meta
+        return self
+
+
+class Frozen(KeepsMeta):
+    """A value that is made once, by writing to `vars(self)`."""
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"{type(self).__name__} is frozen; {name} cannot be set.")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"{type(self).__name__} is frozen; {name} cannot be deleted.")
+
+
+def _known(meta: Meta | None) -> Meta:
+    if meta is None:
+        msg = "this value did not come from a call, so it has no .meta"
+        raise AttributeError(msg)
+    return meta
