@@ -6,6 +6,7 @@ import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -105,6 +106,8 @@ class Call:
     query: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     body: Mapping[str, Any] = field(default_factory=dict[str, Any])
     on_progress: Callable[[Progress], None] | None = None
+    save_to: Path | None = None
+    max_download_bytes: int = 512 * 2**20
 
 
 # What other libraries call our options.

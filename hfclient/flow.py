@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
 from hfclient.errors import ResponseError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hfclient.media import Media
     from hfclient.sse import Event
 
@@ -58,6 +60,25 @@ class Load:
     """Turn media into bytes: read off the event loop, or fetched without credentials. Answered with `Loaded`."""
 
     media: Media
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Fetch a result file from whichever host it lies on: without credentials, checked, and no larger than the call
+    allows. Answered with `Fetched`."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A result file: its bytes, or None where the call wanted it saved, and then `path` is where it lies."""
+
+    content: bytes | None = field(repr=False)
+    media_type: str
+    url: str
+    path: Path | None
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +129,7 @@ def json_or_none(content: bytes) -> JSON:
         return None
 
 
-Step: TypeAlias = Request | Load | Wait | Progress
+Step: TypeAlias = Request | Load | Fetch | Wait | Progress
 Flow: TypeAlias = Generator[Step, Any, T]
 
 

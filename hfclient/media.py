@@ -7,15 +7,18 @@ import binascii
 import inspect
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 from typing import IO, Any, Literal, Protocol, TypeAlias, TypeGuard, cast
 from urllib.parse import unquote_to_bytes
+from weakref import WeakKeyDictionary
 
 from typing_extensions import TypeIs
 
-from hfclient.errors import InputError
+from hfclient.errors import HFClientError, InputError
 from hfclient.sniff import Kind, kind_of, labelled_type, media_type_of, spoken_size, type_by_name
 
 __all__ = [
@@ -82,6 +85,11 @@ class Media:
     def url(self) -> str | None:
         """The address, where the source is an http(s) URL or a data: URI."""
         return self.source if isinstance(self.source, str) and is_url(self.source) else None
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it must be fetched over the network."""
+        return self.url is not None and not _is_data(self.url)
 
     @property
     def path(self) -> Path | None:
@@ -165,19 +173,15 @@ def describe(source: object) -> str:
         case _ if _is_picture(source):
             return f"<PIL image, {source.mode}, {source.size[0]}x{source.size[1]}>"
         case _:
-            name = _file_name(source)
+            name = file_name(source)
             return f"<open file {_end_of(name)!r}>" if name else "<open file>"
 
 
 def _read_path(path: Path) -> Loaded:
     if path.is_dir():
         raise InputError(f"{describe(path)} is a directory.", advice="Pass the path of a file.")
-    try:
+    with readable(path):
         return Loaded.of(path.read_bytes(), name=path.name)
-    except FileNotFoundError:
-        raise InputError(f"There is no file {describe(path)}.", advice=f"Looked for {path.absolute()}.") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"The file {describe(path)} cannot be read: {_reason(error)}.") from error
 
 
 def _read_data_uri(uri: str) -> Loaded:
@@ -203,18 +207,46 @@ def _from_base64(payload: bytes, uri: str) -> bytes:
 
 
 def _read_file(file: IO[bytes]) -> Loaded:
-    try:
-        seekable = getattr(file, "seekable", None)
-        start = file.tell() if seekable and seekable() else None
+    with readable(file), turn_with(file):
+        start = file.tell() if is_seekable(file) else None
         content = cast("object", file.read())
         if start is not None:
             file.seek(start)  # so that another attempt reads the same bytes
-    except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f"{describe(file)} cannot be read: {_reason(error)}.") from error
     if not isinstance(content, bytes):
         kind = type(content).__name__
         raise InputError(f"{describe(file)} gives {kind}, not bytes.", advice="Open it with mode 'rb'.")
-    return Loaded.of(content, name=_file_name(file))
+    return Loaded.of(content, name=file_name(file))
+
+
+def is_seekable(file: object) -> bool:
+    seekable = getattr(file, "seekable", None)
+    return bool(seekable and seekable())
+
+
+@contextmanager
+def readable(source: object) -> Generator[None]:
+    """What may go wrong while a file is read, as the caller's error."""
+    try:
+        yield
+    except FileNotFoundError:
+        where = f"Looked for {source.absolute()}." if isinstance(source, Path) else ""
+        raise InputError(f"There is no file {describe(source)}.", advice=where) from None
+    except HFClientError:
+        raise
+    except (OSError, ValueError, AttributeError) as error:
+        what = f"The file {describe(source)}" if isinstance(source, Path) else describe(source)
+        raise InputError(f"{what} cannot be read: {why(error)}.") from error
+
+
+_turns: WeakKeyDictionary[object, Lock] = WeakKeyDictionary()
+
+
+def turn_with(file: object) -> Lock:
+    """Held by whoever moves an open file's position: two calls may have been given the same file."""
+    try:
+        return _turns.setdefault(file, Lock())
+    except TypeError:  # of a kind that cannot be referred to weakly
+        return Lock()
 
 
 _KEPT_FORMATS = {"JPEG", "PNG", "WEBP"}
@@ -231,7 +263,7 @@ def _read_picture(picture: Picture) -> Loaded:
             return _saved(picture.convert("RGBA" if alpha else "RGB"), "PNG")
     except (OSError, ValueError, SyntaxError, AssertionError, AttributeError) as error:
         # PIL says any of these of an image that is closed, cut short or broken.
-        raise InputError(f"{describe(picture)} cannot be saved: {_reason(error)}.") from error
+        raise InputError(f"{describe(picture)} cannot be saved: {why(error)}.") from error
 
 
 def _saved(picture: Picture, wanted: str | None) -> Loaded:
@@ -260,7 +292,7 @@ def _is_data(text: str) -> bool:
     return text[:5].lower() == "data:"
 
 
-def _file_name(file: object) -> str | None:
+def file_name(file: object) -> str | None:
     name = getattr(file, "name", None)
     return name if isinstance(name, str) else None
 
@@ -277,7 +309,7 @@ def _why_empty(source: object) -> str:
     return "Pass media that has bytes in it."
 
 
-def _reason(error: Exception) -> str:
+def why(error: Exception) -> str:
     return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
 
 

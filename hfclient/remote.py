@@ -14,13 +14,14 @@ from hfclient.call import Call
 from hfclient.complaints import error_in_success
 from hfclient.destination import PATIENCE, Destination
 from hfclient.errors import HFClientError, NotAStreamError
+from hfclient.exchange import Exchange
 from hfclient.faults import translated
-from hfclient.flow import Flow, Load, Progress, Request, Response, Step, StreamPlan, Wait, json_or_none
+from hfclient.flow import Fetch, Fetched, Flow, Load, Progress, Request, Response, Step, StreamPlan, Wait, json_or_none
 from hfclient.redact import Redactor, excerpt
 from hfclient.route import Route
 from hfclient.scrub import clean
 from hfclient.sse import Event, EventDecoder
-from hfclient.transport import Exchange, Transport
+from hfclient.transport import Transport
 from hfclient.trip import Trip, too_late
 
 T = TypeVar("T")
@@ -88,6 +89,8 @@ class Remote:
                 return await self._send(step, to, trip)
             case Load():
                 return await self._transport.load(step, to)
+            case Fetch():
+                return await self._fetch(step, to, trip)
             case Wait():
                 if step.seconds > _time_left(trip):
                     raise too_late(trip.call.deadline or PATIENCE)
@@ -96,6 +99,19 @@ class Remote:
                 if trip.call.on_progress:
                     trip.call.on_progress(step)
         return None
+
+    async def _fetch(self, step: Fetch, to: Destination, trip: Trip) -> Fetched:
+        call = trip.call
+        tell = call.on_progress
+
+        def on_progress(size: int, total: int | None) -> None:
+            if tell:
+                tell(Progress("downloading", fraction=size / total if total else None))
+
+        to = replace(to, patience=_time_left(trip))
+        return await self._transport.fetch(
+            step, to, limit=call.max_download_bytes, save_to=call.save_to, on_progress=on_progress if tell else None
+        )
 
     async def _send(self, request: Request, to: Destination, trip: Trip) -> Response:
         if request.repeatable:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import errno
-import json
 import logging
 import platform
-from collections.abc import AsyncIterator, Mapping
-from contextlib import suppress
 from dataclasses import replace
-from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, cast
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
@@ -19,26 +16,32 @@ import httpx
 from hfclient import clock
 from hfclient.call import Timeout
 from hfclient.complaints import status_error
-from hfclient.connections import Carriers, Proxies
+from hfclient.connections import Carrier, Carriers, Proxies
 from hfclient.credentials import origin_of
 from hfclient.destination import Destination
+from hfclient.download import OnProgress, Wanted, attribute, check_target, host_of, receive
 from hfclient.errors import (
     ConnectionFailedError,
+    HFClientError,
     InputError,
     ResponseError,
     StatusError,
     TimedOutError,
 )
+from hfclient.exchange import Exchange
 from hfclient.faults import translated
-from hfclient.flow import Load, Request, Response, download
+from hfclient.flow import Fetch, Fetched, Load, Request, Response, download
 from hfclient.media import Loaded, Media
 from hfclient.pools import Lease, Pools
 from hfclient.redact import safe_url
 from hfclient.retry import persist
 from hfclient.single_flight import SingleFlight
+from hfclient.upload import Body, Sending, Stored, encoded, kept_or_loaded, multipart
 from hfclient.version import __version__
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hfclient.settings import TransportKind
 
 SUCCESS = range(200, 300)
@@ -54,64 +57,6 @@ USER_AGENT = f"hfclient/{__version__} python/{platform.python_version()} httpx/{
 logger = logging.getLogger("hfclient")
 
 
-class Exchange:
-    """An answer whose body has not been read; `aclose` gives its connection back, or closes it if there is more."""
-
-    def __init__(self, response: httpx.Response, lease: Lease) -> None:
-        self._response = response
-        self._lease = lease
-        self.status = response.status_code
-        self.headers: dict[str, str] = {
-            name.decode("ascii", "replace").lower(): value.decode("utf-8", "replace")
-            for name, value in response.headers.raw
-        }
-
-    @cached_property
-    def body(self) -> AsyncIterator[bytes]:
-        """The body as it arrives, decoded where it is encoded."""
-        if "content-encoding" in self.headers:
-            return self._response.aiter_bytes()
-        return aiter(cast("httpx.AsyncByteStream", self._response.stream))
-
-    async def read(self, limit: int) -> bytes:
-        """The whole body; more than `limit` bytes of it are an error."""
-        parts: list[bytes] = []
-        size = 0
-        async for part in self.body:
-            parts.append(part)
-            size += len(part)
-            if size > limit:
-                raise ResponseError(f"The answer is larger than {limit:,} bytes.", status=self.status)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    async def read_beginning(self, limit: int) -> bytes:
-        """As much of the body as comes and fits the limit: of an error page, whatever there is will do."""
-        content = bytearray()
-        with suppress(httpx.HTTPError):
-            async for part in self.body:
-                content += part
-                if len(content) >= limit:
-                    break
-        return bytes(content[:limit])
-
-    async def aclose(self) -> None:
-        try:
-            with anyio.CancelScope(shield=True):
-                with suppress(httpx.HTTPError):  # it is closed all the same
-                    await self._response.aclose()
-                await self._unwind()
-        finally:
-            self._lease.release()
-
-    async def _unwind(self) -> None:
-        """Let httpx's nested generators run into the closed connection: merely dropped, each would want a task of its
-        own to finish in, and trio warns of it. Where another task waits in them, it does so itself."""
-        if "body" in vars(self) and not getattr(self.body, "ag_running", False):
-            with suppress(httpx.HTTPError, httpx.StreamError):
-                async for _ in self.body:
-                    pass
-
-
 class Transport:
     """Sends requests, over connections of its own or over a client it was given."""
 
@@ -124,8 +69,9 @@ class Transport:
 
     async def send(self, request: Request, to: Destination) -> Response:
         """The whole answer to a request, retried as `to` allows; anything but a success is an error."""
+        body = await self._body_of(request, to)
         return await persist(
-            lambda: self._send_once(request, to),
+            lambda: self._send_once(request, body, to),
             to.retry,
             repeatable=request.repeatable,
             patience=to.patience,
@@ -134,8 +80,9 @@ class Transport:
 
     async def open(self, request: Request, to: Destination) -> Exchange:
         """The answer to a request, its body still to come. Retried like `send`, up to here and no further."""
+        body = await self._body_of(request, to)
         return await persist(
-            lambda: self._open_once(request, to, to.timeout.idle),
+            lambda: self._open_once(request, body, to, to.timeout.idle),
             to.retry,
             repeatable=request.repeatable,
             patience=to.patience,
@@ -145,7 +92,7 @@ class Transport:
     async def load(self, step: Load, to: Destination) -> Loaded:
         """Media as bytes: a file read in a worker thread, an address fetched without credentials."""
         url = step.media.url
-        if url is None or url[:5].lower() == "data:":
+        if url is None or not step.media.is_remote:
             return await anyio.to_thread.run_sync(step.media.read)
         patience = min(to.patience, MEDIA_PATIENCE)
         anonymous = Destination(to.provider, url, timeout=to.timeout, patience=patience, before_pause=to.before_pause)
@@ -158,12 +105,59 @@ class Transport:
         loaded = Loaded.of(reply.content, declared=reply.media_type, name=url)
         return replace(loaded, media_type=step.media.media_type) if step.media.media_type else loaded
 
+    async def fetch(
+        self, step: Fetch, to: Destination, *, limit: int, save_to: Path | None, on_progress: OnProgress | None
+    ) -> Fetched:
+        """A result file, checked, in memory or at `save_to`; whatever fails on the way is tried again from its start,
+        for it is paid for."""
+        host = host_of(step, to)
+        if save_to is not None:
+            await check_target(save_to)
+        wanted = Wanted(step.url, limit, save_to, on_progress)
+        try:
+            return await persist(
+                lambda: self._fetch_once(wanted, host),
+                to.retry,
+                repeatable=True,
+                patience=to.patience,
+                before_pause=to.before_pause,
+            )
+        except HFClientError as error:
+            attribute(error, to)
+            raise
+
     async def aclose(self) -> None:
         """Close this loop's connections; a client that was given stays open, for it is its owner's."""
         await self._pools.close()
 
-    async def _send_once(self, request: Request, to: Destination) -> Response:
-        exchange = await self._open_once(request, to, to.timeout.read)
+    async def _body_of(self, request: Request, to: Destination) -> Body | None:
+        """What is sent, made once for all attempts: media is loaded, or found to lie ready on disk."""
+        if request.json is not None:
+            with translated(to):
+                return Body((encoded(request.json),), "application/json")
+        if request.files is not None:
+            files = [
+                (name, filename, (await self._part_of(content, to))[0], kind)
+                for name, (filename, content, kind) in request.files.items()
+            ]
+            return multipart(request.data or {}, files)
+        if request.content is not None:
+            part, kind = await self._part_of(request.content, to)
+            return Body((part,), kind)
+        return None
+
+    async def _part_of(self, content: bytes | Media, to: Destination) -> tuple[bytes | Stored, str | None]:
+        if isinstance(content, bytes):
+            return content, None
+        if content.is_remote:
+            loaded = await self.load(Load(content), to)
+            return loaded.content, loaded.media_type
+        with translated(to):
+            found = await anyio.to_thread.run_sync(kept_or_loaded, content)
+        return found if isinstance(found, Stored) else found.content, found.media_type
+
+    async def _send_once(self, request: Request, body: Body | None, to: Destination) -> Response:
+        exchange = await self._open_once(request, body, to, to.timeout.read)
         try:
             with translated(to):
                 content = await exchange.read(REPLY_LIMIT)
@@ -171,10 +165,18 @@ class Transport:
             await exchange.aclose()
         return Response(exchange.status, exchange.headers, content)
 
-    async def _open_once(self, request: Request, to: Destination, silence: float) -> Exchange:
+    async def _fetch_once(self, wanted: Wanted, host: Destination) -> Fetched:
+        exchange = await self._open_once(wanted.request, None, host, host.timeout.read)
+        try:
+            with translated(host):
+                return await receive(exchange, wanted, host)
+        finally:
+            await exchange.aclose()
+
+    async def _open_once(self, request: Request, body: Body | None, to: Destination, silence: float) -> Exchange:
         url = to.url(request)
         for _ in range(MAX_REDIRECTS + 1):
-            exchange = await self._exchange(request, to, url, silence)
+            exchange = await self._exchange(request, body, to, url, silence)
             if exchange.status in SUCCESS:
                 return exchange
             if exchange.status in REDIRECTION:
@@ -202,44 +204,32 @@ class Transport:
             redact=to.redactor(),
         )
 
-    async def _exchange(self, request: Request, to: Destination, url: str, silence: float) -> Exchange:
+    async def _exchange(
+        self, request: Request, body: Body | None, to: Destination, url: str, silence: float
+    ) -> Exchange:
         """One request, and a line in the log of what came of it; `silence` is how long the body may pause."""
         started = clock.now()
         try:
-            exchange = await self._on_the_wire(request, to, url, silence)
+            exchange = await self._on_the_wire(request, body, to, url, silence)
         except BaseException as error:
             _log(request, to, url, type(error).__name__, started)
             raise
         _log(request, to, url, exchange.status, started)
         return exchange
 
-    async def _on_the_wire(self, request: Request, to: Destination, url: str, silence: float) -> Exchange:
+    async def _on_the_wire(
+        self, request: Request, body: Body | None, to: Destination, url: str, silence: float
+    ) -> Exchange:
         lease = await self._lease(to, url)
         try:
             with translated(to):
-                response = await lease.carrier.send(await self._outgoing(request, to, url, silence))
+                outgoing = _outgoing(request, body, to, url, silence)
+                if not isinstance(outgoing.stream, Sending):
+                    return Exchange(await lease.carrier.send(outgoing), lease)
+                return Exchange(await _sent(lease.carrier, outgoing, outgoing.stream), lease, outgoing.stream)
         except BaseException:
             lease.release()
             raise
-        return Exchange(response, lease)
-
-    async def _outgoing(self, request: Request, to: Destination, url: str, silence: float) -> httpx.Request:
-        """The request in httpx's terms. Credentials are attached here, and only where they belong."""
-        headers = {"user-agent": USER_AGENT, "accept": "*/*", "accept-encoding": "gzip, deflate", **request.headers}
-        query = request.query
-        if request.url is None and origin_of(url) == origin_of(to.base_url):
-            headers |= to.headers
-            if to.key and "authorization" not in headers and to.key.covers(url):
-                headers |= to.key.header()
-            query = {**query, **to.query}
-        address = _parsed(url)
-        return httpx.Request(
-            request.method,
-            address.copy_merge_params(query) if query else address,
-            headers=headers,
-            extensions={"timeout": _timeouts(to.timeout), "silence": _seconds(silence)},
-            **await _body_of(request, headers),
-        )
 
     async def _lease(self, to: Destination, url: str) -> Lease:
         if not self._carriers.ready:
@@ -264,6 +254,51 @@ class Transport:
             raise InputError(
                 f"The certificates cannot be read: {error}.", advice="Are SSL_CERT_FILE and SSL_CERT_DIR set rightly?"
             ) from error
+
+
+async def _sent(carrier: Carrier, outgoing: httpx.Request, sending: Sending) -> httpx.Response:
+    """The answer to a request whose body comes from disk."""
+    try:
+        return await carrier.send(outgoing)
+    except BaseException as error:
+        await sending.aclose()
+        if sending.failure is not None and isinstance(error, httpx.HTTPError):
+            raise sending.failure from None
+        raise
+
+
+def _outgoing(request: Request, body: Body | None, to: Destination, url: str, silence: float) -> httpx.Request:
+    """The request in httpx's terms. Credentials are attached here, and only where they belong."""
+    headers = {"user-agent": USER_AGENT, "accept": "*/*", "accept-encoding": "gzip, deflate", **request.headers}
+    query = request.query
+    if request.url is None and origin_of(url) == origin_of(to.base_url):
+        headers |= to.headers
+        if to.key and "authorization" not in headers and to.key.covers(url):
+            headers |= to.key.header()
+        query = {**query, **to.query}
+    address = _parsed(url)
+    return httpx.Request(
+        request.method,
+        address.copy_merge_params(query) if query else address,
+        headers=headers,
+        extensions={"timeout": _timeouts(to.timeout), "silence": _seconds(silence)},
+        **_content(body, headers),
+    )
+
+
+def _content(body: Body | None, headers: dict[str, str]) -> dict[str, Any]:
+    """The body in httpx's terms, and the headers that tell of it."""
+    if body is None:
+        return {}
+    if body.binding:
+        headers["content-type"] = body.media_type or ""
+    elif body.media_type:
+        headers.setdefault("content-type", body.media_type)
+    whole = body.whole
+    if whole is not None:
+        return {"content": whole}
+    headers["content-length"] = str(body.length)
+    return {"stream": Sending(body)}
 
 
 def _log(request: Request, to: Destination, url: str, outcome: object, started: float) -> None:
@@ -292,49 +327,6 @@ def _redirected(request: Request, to: Destination, url: str, exchange: Exchange)
         status=exchange.status,
         advice=f"If that is the right address, pass it as base_url={safe_url(new)!r}.",
     )
-
-
-async def _body_of(request: Request, headers: dict[str, str]) -> dict[str, Any]:
-    """The body in httpx's terms; media is read in a worker thread."""
-    if request.json is not None:
-        headers.setdefault("content-type", "application/json")
-        return {"content": encoded(request.json)}
-    if request.files is not None:
-        files = {
-            name: (filename, await _bytes_of(content), kind)
-            for name, (filename, content, kind) in request.files.items()
-        }
-        return {"files": files, "data": dict(request.data or {})}
-    if request.content is not None:
-        return {"content": await _bytes_of(request.content)}
-    return {}
-
-
-async def _bytes_of(content: bytes | Media) -> bytes:
-    if isinstance(content, bytes):
-        return content
-    return (await anyio.to_thread.run_sync(content.read)).content
-
-
-def encoded(body: Any) -> bytes:
-    """JSON, exactly as the caller gave it; what JSON cannot say is the caller's error."""
-    try:
-        return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_plain).encode()
-    except UnicodeEncodeError:
-        return json.dumps(body, separators=(",", ":"), allow_nan=False, default=_plain).encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InputError(f"The request cannot be written as JSON: {error}.") from None
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return dict(cast("Mapping[str, Any]", value))
-    if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json")
-    if isinstance(value, set | frozenset):
-        return sorted(cast("set[Any]", value))
-    msg = f"{type(value).__name__} is not a JSON type"
-    raise TypeError(msg)
 
 
 @lru_cache(maxsize=256)

@@ -32,7 +32,8 @@ from hfclient.faults import as_ours, translated
 from hfclient.flow import Load, Request, delete, download, get, post
 from hfclient.media import Media
 from hfclient.redact import Secret
-from hfclient.transport import Transport, encoded
+from hfclient.transport import Transport
+from hfclient.upload import encoded
 from tests.loopback import (
     Close,
     HoldUntilClosed,
