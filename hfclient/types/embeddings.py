@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 _BYTES = 4
 _DEEPEST = 8
-_TIMES = " × "  # noqa: RUF001  as shapes are written
+_TIMES = " × "
 _ONE_BY_ONE = "Ask for one text at a time."
+_AGAIN = "Try again, or ask another provider."
 
 
 class Embeddings(Frozen):
@@ -59,7 +60,7 @@ class Embeddings(Frozen):
     def from_openai(cls, payload: Any) -> Embeddings:
         """The answer of an OpenAI-compatible server, with vectors as numbers or as base64."""
         if not isinstance(payload, dict):
-            raise ResponseError(f"The answer has no embeddings: it is {_kind(payload)}.")
+            raise ResponseError(f"The answer has no embeddings: it is {_kind(payload)}.", advice=_AGAIN)
         answer = cast("dict[str, Any]", payload)
         rows = [item.get("embedding") for item in _in_order(answer.get("data"))]
         numbers = array("f")
@@ -166,25 +167,24 @@ class Embeddings(Frozen):
 def _gather(value: Any, numbers: array[float], depth: int = 1) -> tuple[int, ...]:
     """Put the numbers of these lists behind the others, and tell their shape. What can be done by row is done in C."""
     if not isinstance(value, list):
-        raise ResponseError(f"The embeddings are {_kind(value)} where a list of numbers should be.")
+        raise ResponseError(f"The embeddings have {_kind(value)} where a list of numbers should be.", advice=_AGAIN)
     row: list[Any] = value  # pyright: ignore[reportUnknownVariableType]
     if not row:
         raise ResponseError("The embeddings are empty.", advice="Check that no text is empty, or ask another model.")
     if isinstance(row[0], list):
         if depth == _DEEPEST:
-            raise ResponseError(f"The embeddings are lists within lists, more than {_DEEPEST} deep.")
+            raise ResponseError(f"The embeddings are lists more than {_DEEPEST} deep.", advice=_AGAIN)
         return len(row), *_one_shape([_gather(inner, numbers, depth + 1) for inner in row])
-    strange = set(map(type, row)) - {float, int}
-    if strange:
-        raise ResponseError(f"The embeddings have {_KINDS.get(strange.pop(), 'something else')} among the numbers.")
+    if strange := set(map(type, row)) - {float, int}:
+        what = _kind(next(each for each in row if type(each) in strange))
+        raise ResponseError(f"The embeddings have {what} among the numbers.", advice=_AGAIN)
     try:
         numbers.fromlist(row)
     except OverflowError:
-        raise ResponseError(_NOT_FINITE) from None
+        raise _not_finite() from None
     return (len(row),)
 
 
-_NOT_FINITE = "The embeddings have a number that is not finite."
 _KINDS: dict[type, str] = {
     type(None): "null",
     bool: "true or false",
@@ -197,14 +197,18 @@ _KINDS: dict[type, str] = {
 
 
 def _kind(value: object) -> str:
-    return _KINDS.get(type(value), type(value).__name__)
+    return _KINDS.get(type(value), f"a {type(value).__name__}")
 
 
 def _finite(numbers: array[float]) -> array[float]:
     # float32 are too small for a sum of them, in float64, to overflow: it is finite just where all of them are.
     if not math.isfinite(sum(numbers)):
-        raise ResponseError(_NOT_FINITE, advice="The model ran out of range: try again, or ask another provider.")
+        raise _not_finite()
     return numbers
+
+
+def _not_finite() -> ResponseError:
+    return ResponseError("The embeddings have a number that is not finite in float32.", advice=_AGAIN)
 
 
 def _one_shape(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
@@ -220,7 +224,7 @@ def _one_shape(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
 def _in_order(data: Any) -> list[dict[str, Any]]:
     """The items by their `index` where all have one, and else as they came."""
     if not isinstance(data, list) or not data or not all(isinstance(item, dict) for item in data):  # pyright: ignore[reportUnknownVariableType]
-        raise ResponseError("The answer has no embeddings: its data is not a list of objects.")
+        raise ResponseError("The answer has no embeddings: its data is not a list of objects.", advice=_AGAIN)
     items = cast("list[dict[str, Any]]", data)
     places = [item.get("index") for item in items]
     if any(type(place) is not int for place in places):
@@ -238,9 +242,9 @@ def _decode(text: str, numbers: array[float]) -> tuple[int]:
     try:
         content = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise ResponseError(f"The embeddings are not valid base64: {error}.") from None
+        raise ResponseError(f"The embeddings are not valid base64: {error}.", advice=_AGAIN) from None
     if not content or len(content) % _BYTES:
-        raise ResponseError(f"The embeddings are {len(content)} bytes of base64, which are no row of float32.")
+        raise ResponseError(f"The embeddings have a row of {len(content)} bytes, no float32 numbers.", advice=_AGAIN)
     row = array("f", content)
     if sys.byteorder == "big":
         row.byteswap()

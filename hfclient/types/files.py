@@ -8,6 +8,7 @@ import io
 import os
 import secrets
 import shutil
+import struct
 import sys
 import wave
 from pathlib import Path
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     import PIL.Image
     from numpy.typing import NDArray
 
+# What PIL says of a picture that is cut short, broken, or none at all.
+_BROKEN = (ArithmeticError, EOFError, LookupError, OSError, SyntaxError, TypeError, ValueError, struct.error)
+_SHOWN = {".png": "image/png", ".jpg": "image/jpeg"}  # by every notebook
 _LARGEST_PLAYED = 10_000_000  # it would be kept, by a third larger, in the notebook
 
 
@@ -193,8 +197,7 @@ class Image(File):
         try:
             picture: PIL.Image.Image = pillow.open(io.BytesIO(self.content))
             picture.load()
-        except (OSError, ValueError, SyntaxError, pillow.DecompressionBombError) as error:
-            # PIL says any of these of what is cut short, broken, or no picture.
+        except (*_BROKEN, pillow.DecompressionBombError) as error:
             raise _not_read(self, error) from error
         return picture
 
@@ -211,8 +214,8 @@ class Image(File):
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         """What a notebook shows: the picture, and without PIL for the rarer formats, a line of text."""
-        if self.media_type in {"image/png", "image/jpeg"}:
-            return {self.media_type: self.base64(), "text/plain": repr(self)}
+        if shown := _SHOWN.get(self.suffix):
+            return {shown: self.base64(), "text/plain": repr(self)}
         try:
             drawn = io.BytesIO()
             self.pil().save(drawn, format="PNG")
@@ -236,8 +239,8 @@ class Audio(File):
         try:
             with wave.open(io.BytesIO(content)) as file:
                 return _samples(np, file), file.getframerate()
-        except (wave.Error, EOFError):
-            pass  # no WAV, or one with floats in it
+        except (wave.Error, EOFError, RuntimeError):
+            pass  # no WAV, a broken one, or one with floats in it
         soundfile = extra("soundfile", "soundfile", needed_by=f"{self.media_type} in Audio.numpy()")
         try:
             samples, rate = soundfile.read(io.BytesIO(content), dtype="float32")
@@ -271,8 +274,10 @@ def _samples(np: Any, file: wave.Wave_read) -> Any:
             wide = np.zeros((len(frames) // 3, 4), "u1")
             wide[:, slice(1, 4) if sys.byteorder == "little" else slice(3)] = np.frombuffer(frames, "u1").reshape(-1, 3)
             whole = wide.view("i4")[:, 0].astype("f4") / 256
-        case _:
+        case 2 | 4:
             whole = np.frombuffer(frames, f"i{width}").astype("f4")
+        case _:
+            raise wave.Error(f"{width} bytes for each sample")
     samples = whole / np.float32(1 << (8 * width - 1))
     return samples if channels == 1 else samples.reshape(-1, channels)
 
