@@ -17,6 +17,7 @@ from hfclient.errors import (
     RateLimitError,
     ServerError,
     StatusError,
+    function_for,
 )
 
 
@@ -146,7 +147,7 @@ def _not_supported(said: Said) -> str:
     if task == "conversational":
         return "This model chats: call client.chat(…)."
     if said.task != "conversational":
-        return f"This model is for {task}; choose one for {said.task}."
+        return f"This model is for {task}: call {function_for(task)}, or choose a model for {said.task}."
     if own:
         return "This model does not chat: have the server load one that does, or give it a chat template."
     return f"This model does not chat; choose one that does: {_CHAT_MODELS}"

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from typing_extensions import TypedDict
 
 from hfclient.errors import InputError
+from hfclient.errors import function_for as function_for  # noqa: PLC0414  likewise
 from hfclient.errors import spoken as spoken  # noqa: PLC0414  whoever speaks of a call finds it here
 from hfclient.retry import Retry
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     import httpx
 
     from hfclient.flow import Progress
+
+MAX_DOWNLOAD_BYTES = 512 * 2**20
 
 ProviderChoice: TypeAlias = str | Sequence[str]
 TimeoutChoice: TypeAlias = "float | Timeout | httpx.Timeout | None"
@@ -85,11 +89,22 @@ class Options(TypedDict, total=False):
     extra_headers: Mapping[str, str] | None
     extra_query: Mapping[str, str | float] | None
     extra_body: Mapping[str, Any] | None
+    on_progress: Callable[[Progress], None] | None
+
+
+class FileOptions(Options, total=False):
+    """What a call takes besides whose result is a file: where to put it, and how large it may be."""
+
+    save_to: str | os.PathLike[str] | None
+    max_download_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One inference request: the task, what goes in, and the options, the client's defaults already applied."""
+    """One inference request: the task, what goes in, and the options, the client's defaults already applied.
+
+    `raw` asks for the task in the provider's own words: there is no function for it here.
+    """
 
     task: str
     inputs: Any
@@ -107,7 +122,24 @@ class Call:
     body: Mapping[str, Any] = field(default_factory=dict[str, Any])
     on_progress: Callable[[Progress], None] | None = None
     save_to: Path | None = None
-    max_download_bytes: int = 512 * 2**20
+    max_download_bytes: int = MAX_DOWNLOAD_BYTES
+    raw: bool = False
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The parameters with `extra_body` over them: all that the provider is told besides the inputs."""
+        return merged(self.parameters, self.body)
+
+
+def merged(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """`extra_body` over the body, objects merged key by key, everything else replaced."""
+    result = dict(body)
+    for name, value in extra.items():
+        before = result.get(name)
+        if isinstance(before, Mapping) and isinstance(value, Mapping):
+            value = merged(cast("Mapping[str, Any]", before), cast("Mapping[str, Any]", value))  # noqa: PLW2901
+        result[name] = value
+    return result
 
 
 # What other libraries call our options.

@@ -27,6 +27,7 @@ from hfclient.routing import Router
 from hfclient.settings import SEMCONVS, TRANSPORTS, Semconv, Settings, TransportKind, one_of, saved_token
 from hfclient.single_flight import SingleFlight
 from hfclient.sse import MAX_EVENT_BYTES
+from hfclient.tasks import anything
 from hfclient.tasks.chat import Chat, ChatSettings
 from hfclient.transport import Transport
 
@@ -217,9 +218,44 @@ class Client:
         """`client.chat(...)`, `.stream(...)`, `.parse(...)` and `.completions.create(...)`."""
         return Chat(self)
 
+    audio_classification = tasks.audio_classification
+    audio_to_audio = tasks.audio_to_audio
+    automatic_speech_recognition = tasks.automatic_speech_recognition
     chat_completion = tasks.chat_completion
     chat_completion_stream = tasks.chat_completion_stream
     chat_parse = tasks.chat_parse
+    document_question_answering = tasks.document_question_answering
+    feature_extraction = tasks.feature_extraction
+    fill_mask = tasks.fill_mask
+    image_classification = tasks.image_classification
+    image_segmentation = tasks.image_segmentation
+    image_text_to_image = tasks.image_text_to_image
+    image_text_to_video = tasks.image_text_to_video
+    image_to_image = tasks.image_to_image
+    image_to_text = tasks.image_to_text
+    image_to_video = tasks.image_to_video
+    object_detection = tasks.object_detection
+    question_answering = tasks.question_answering
+    sentence_similarity = tasks.sentence_similarity
+    summarization = tasks.summarization
+    table_question_answering = tasks.table_question_answering
+    tabular_classification = tasks.tabular_classification
+    tabular_regression = tasks.tabular_regression
+    text_classification = tasks.text_classification
+    text_generation = tasks.text_generation
+    text_generation_stream = tasks.text_generation_stream
+    text_to_audio = tasks.text_to_audio
+    text_to_image = tasks.text_to_image
+    text_to_speech = tasks.text_to_speech
+    text_to_video = tasks.text_to_video
+    token_classification = tasks.token_classification
+    translation = tasks.translation
+    visual_question_answering = tasks.visual_question_answering
+    zero_shot_classification = tasks.zero_shot_classification
+    zero_shot_image_classification = tasks.zero_shot_image_classification
+
+    submit = anything.submit
+    request = anything.request
 
     async def aclose(self) -> None:
         """Close the connections, those of its copies too, and whatever providers run in this process."""

@@ -73,12 +73,13 @@ class Key:
     origins: frozenset[str] = frozenset()
     hugging_face: bool = False
     scheme: str = "Bearer"
+    header_name: str = "authorization"
 
     def covers(self, url: str) -> bool:
         return (self.hugging_face and is_hugging_face(url)) or origin_of(url) in self.origins
 
     def header(self) -> dict[str, str]:
-        return {"authorization": f"{self.scheme} {self.secret.reveal()}"}
+        return {self.header_name: f"{self.scheme} {self.secret.reveal()}".lstrip()}
 
 
 @dataclass(frozen=True, slots=True)

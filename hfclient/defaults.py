@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from inspect import iscoroutinefunction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
-from hfclient.call import DEFAULT_TIMEOUT, Call, Options, ProviderChoice, Timeout
+from hfclient.call import DEFAULT_TIMEOUT, MAX_DOWNLOAD_BYTES, Call, FileOptions, Options, ProviderChoice, Timeout
 from hfclient.credentials import checked_base_url
 from hfclient.errors import InputError
 from hfclient.retry import Retry
 
+if TYPE_CHECKING:
+    from hfclient.flow import Progress
+
 OPTION_NAMES = frozenset(Options.__annotations__)
+FILE_OPTION_NAMES = frozenset(FileOptions.__annotations__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +42,9 @@ class Defaults:
         *,
         model: str | None,
         parameters: Mapping[str, Any],
-        options: Options,
+        options: Mapping[str, Any],
         stream: bool = False,
+        raw: bool = False,
     ) -> Call:
         """One call; a value given for it wins over the client's, and None means that none was given."""
         mine = self.changed({name: value for name, value in options.items() if value is not None})
@@ -55,6 +63,10 @@ class Defaults:
             headers=mine.headers,
             query=checked_texts("extra_query", _as_texts(options.get("extra_query") or {})),
             body=_object("extra_body", options.get("extra_body") or {}),
+            on_progress=_checked_callback(options.get("on_progress")),
+            save_to=_as_path("save_to", options.get("save_to")),
+            max_download_bytes=_checked_size("max_download_bytes", options.get("max_download_bytes")),
+            raw=raw,
         )
 
     def changed(self, options: Mapping[str, Any]) -> Defaults:
@@ -159,3 +171,27 @@ def _checked_deadline(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value) or value <= 0:
         raise InputError(f"deadline={value!r} is not a number of seconds above 0.")
     return None if value == math.inf else float(value)
+
+
+def _checked_callback(value: Any) -> Callable[[Progress], None] | None:
+    if value is not None and (not callable(value) or iscoroutinefunction(value)):
+        raise InputError(
+            f"on_progress={value!r} is not a plain function.", advice="It is called with a Progress, and not awaited."
+        )
+    return cast("Callable[[Progress], None] | None", value)
+
+
+def _as_path(name: str, value: Any) -> Path | None:
+    if value is None:
+        return None
+    if not isinstance(value, str | os.PathLike) or not os.fspath(value):
+        raise InputError(f"{name}={value!r} is not a path.", advice='For example save_to="horse.png".')
+    return Path(os.fsdecode(cast("str | os.PathLike[str]", value)))
+
+
+def _checked_size(name: str, value: Any) -> int:
+    if value is None:
+        return MAX_DOWNLOAD_BYTES
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InputError(f"{name}={value!r} is not a whole number of bytes above 0.")
+    return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from hfclient.call import Call
 from hfclient.errors import (
@@ -34,6 +34,7 @@ from hfclient.trip import Trip
 from hfclient.types.base import with_meta
 
 T = TypeVar("T")
+Find: TypeAlias = Callable[[Router, Call, Trip], Awaitable[list[Route]]]
 
 MOVES_ON = (
     RateLimitError,
@@ -83,11 +84,12 @@ class Dispatcher:
         """The beginning of a call's story; the span it opens ends with the call."""
         return Trip(call, observe(call, semconv=self._semconv))
 
-    async def run(self, call: Call, read: Callable[[Any], Any] | None = None) -> Any:
-        """The call's result, with its `meta`; `read` makes more of it, and may find that it is not what was asked."""
+    async def run(self, call: Call, read: Callable[[Any], Any] | None = None, find: Find = Router.routes) -> Any:
+        """The call's result, with its `meta`; `read` makes more of it, and may find that it is not what was asked.
+        `find` gives the routes to try, where they are not those that the call itself asks for."""
         trip = self.trip(call)
         try:
-            result = await self._travelled(trip, lambda side, route: side.run(call, route, trip))
+            result = await self._travelled(trip, lambda side, route: side.run(call, route, trip), find)
             meta = trip.meta()
             result = with_meta(result, meta)
             if read is not None:
@@ -101,7 +103,7 @@ class Dispatcher:
     async def open(self, call: Call, trip: Trip) -> Chunks[Any]:
         """The call's stream, opened: from here on it stays with the provider it has."""
         try:
-            return await self._travelled(trip, lambda side, route: side.stream(call, route, trip))
+            return await self._travelled(trip, lambda side, route: side.stream(call, route, trip), Router.routes)
         except BaseException as error:
             self.tell(trip, error)
             raise
@@ -114,17 +116,17 @@ class Dispatcher:
             error.partial = partial
         trip.observation.failed(error, partial)
 
-    async def _travelled(self, trip: Trip, do: Callable[[Side, Route], Awaitable[T]]) -> T:
+    async def _travelled(self, trip: Trip, do: Callable[[Side, Route], Awaitable[T]], find: Find) -> T:
         with trip.observation.current():
             if trip.call.deadline is None:
-                return await self._on_a_side(trip, do)
+                return await self._on_a_side(trip, do, find)
             with trip.within_deadline():
-                return await self._on_a_side(trip, do)
+                return await self._on_a_side(trip, do, find)
         raise AssertionError("leaving early raises")  # pragma: no cover
 
-    async def _on_a_side(self, trip: Trip, do: Callable[[Side, Route], Awaitable[T]]) -> T:
+    async def _on_a_side(self, trip: Trip, do: Callable[[Side, Route], Awaitable[T]], find: Find) -> T:
         """The first route that serves the call; the story of those that did not stays with the trip."""
-        routes = await self._router.routes(trip.call, trip)
+        routes = await find(self._router, trip.call, trip)
         for route, following in zip(routes, [*routes[1:], None], strict=True):
             trip.set_out(route.provider.name, route.base_url, may_move_on=following is not None)
             try:

@@ -20,6 +20,9 @@ HFClientError
 ├── ResponseError                     the provider: it answered with success, but not with an answer
 │   ├── RefusalError                  the model declined; `.text`
 │   ├── OutputParseError              the text does not fit the `response_format`; `.text`
+│   ├── JobError                      a job that was accepted brought no result; `.job_id`
+│   │   ├── JobFailedError            the provider: it failed, for the reason in the message
+│   │   └── JobCancelledError         somebody cancelled it
 │   └── StreamError                   a stream went wrong; `.partial` holds what had arrived
 │       ├── NotAStreamError           something other than server-sent events came back
 │       ├── StreamFailedError         the provider reported an error in the middle
@@ -53,6 +56,9 @@ __all__ = [
     "HFClientError",
     "HubError",
     "InputError",
+    "JobCancelledError",
+    "JobError",
+    "JobFailedError",
     "MissingExtraError",
     "MissingKeyError",
     "ModelLoadingError",
@@ -78,6 +84,11 @@ __all__ = [
 
 
 _SPOKEN = {"conversational": "chat"}
+
+
+def function_for(task: str) -> str:
+    """What to call for a task, as it reads in advice."""
+    return "client.chat(…)" if task == "conversational" else f"client.{task.replace('-', '_')}(…)"
 
 
 def spoken(task: str) -> str:
@@ -232,6 +243,26 @@ class OutputParseError(ResponseError):
         super().__init__(message, **facts)
         self.text = text
         self.completion = completion
+
+
+class JobError(ResponseError):
+    """A job that the provider had accepted brought no result; `job_id` is the provider's name for it."""
+
+    def __init__(self, message: str, *, job_id: str | None = None, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.job_id = job_id
+
+
+class JobFailedError(JobError):
+    """The job failed at the provider."""
+
+    default_advice = "If the reason is not in the request, try again, or name another provider."
+
+
+class JobCancelledError(JobError):
+    """The job was cancelled, here or at the provider."""
+
+    default_advice = "Submit it again if it is still wanted."
 
 
 class StreamError(ResponseError):

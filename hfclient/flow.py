@@ -82,6 +82,20 @@ class Fetched:
 
 
 @dataclass(frozen=True, slots=True)
+class Several:
+    """Requests that may travel at the same time. Answered with their responses, in the order of the requests."""
+
+    requests: tuple[Request, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """What to send should the call be given up from here on: cancelled, or out of time. Answered with None."""
+
+    request: Request | None
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """Let so many seconds pass. Answered with None."""
 
@@ -90,12 +104,17 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Tell the caller how a job stands. Answered with None."""
+    """Tell the caller how a job stands: "queued", "running", "done", "failed", "cancelled" or "downloading".
+
+    `position` is its place in the queue, `fraction` how much of it is done, `reason` why it failed; each is None where
+    the provider does not say. Answered with None.
+    """
 
     state: str
     position: int | None = None
     fraction: float | None = None
     logs: tuple[str, ...] = ()
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +148,7 @@ def json_or_none(content: bytes) -> JSON:
         return None
 
 
-Step: TypeAlias = Request | Load | Fetch | Wait | Progress
+Step: TypeAlias = Request | Several | Load | Fetch | Undo | Wait | Progress
 Flow: TypeAlias = Generator[Step, Any, T]
 
 

@@ -13,11 +13,26 @@ from hfclient import clock
 from hfclient.call import Call
 from hfclient.complaints import error_in_success
 from hfclient.destination import PATIENCE, Destination
-from hfclient.errors import HFClientError, NotAStreamError
+from hfclient.errors import DeadlineError, HFClientError, NotAStreamError
 from hfclient.exchange import Exchange
 from hfclient.faults import translated
-from hfclient.flow import Fetch, Fetched, Flow, Load, Progress, Request, Response, Step, StreamPlan, Wait, json_or_none
+from hfclient.flow import (
+    Fetch,
+    Fetched,
+    Flow,
+    Load,
+    Progress,
+    Request,
+    Response,
+    Several,
+    Step,
+    StreamPlan,
+    Undo,
+    Wait,
+    json_or_none,
+)
 from hfclient.redact import Redactor, excerpt
+from hfclient.retry import Retry
 from hfclient.route import Route
 from hfclient.scrub import clean
 from hfclient.sse import Event, EventDecoder
@@ -26,6 +41,8 @@ from hfclient.trip import Trip, too_late
 
 T = TypeVar("T")
 
+AT_ONCE = 4
+GIVE_UP_SECONDS = 5.0
 PEEK_LIMIT = 64 * 1024
 DRAIN_SECONDS = 0.01
 DONE = b"[DONE]"
@@ -78,15 +95,33 @@ class Remote:
         except StopIteration as stop:
             return cast("T", stop.value)
         except HFClientError as error:
+            if isinstance(error, DeadlineError):
+                await self._give_up(to, trip)
             clean(error, to.redactor())
+            raise
+        except GeneratorExit:  # nobody waits any more, and nothing can be awaited
+            raise
+        except BaseException:
+            await self._give_up(to, trip)
             raise
         finally:
             flow.close()
+
+    async def _give_up(self, to: Destination, trip: Trip) -> None:
+        """Cancel the job that nobody will collect. Whoever cancels the call waits for this, but not for long."""
+        undo, trip.undo = trip.undo, None
+        if undo is None:
+            return
+        once = replace(to, retry=Retry(attempts=1), patience=0.0)
+        with anyio.move_on_after(GIVE_UP_SECONDS, shield=True), suppress(HFClientError):
+            await self._transport.send(undo, once)
 
     async def _perform(self, step: Step, to: Destination, trip: Trip) -> Any:
         match step:
             case Request():
                 return await self._send(step, to, trip)
+            case Several():
+                return await self._send_all(step.requests, to, trip)
             case Load():
                 return await self._transport.load(step, to)
             case Fetch():
@@ -95,22 +130,22 @@ class Remote:
                 if step.seconds > _time_left(trip):
                     raise too_late(trip.call.deadline or PATIENCE)
                 await clock.sleep(step.seconds)
+            case Undo():
+                trip.undo = step.request
             case Progress():
-                if trip.call.on_progress:
-                    trip.call.on_progress(step)
+                trip.tell(step)
         return None
 
     async def _fetch(self, step: Fetch, to: Destination, trip: Trip) -> Fetched:
-        call = trip.call
-        tell = call.on_progress
-
         def on_progress(size: int, total: int | None) -> None:
-            if tell:
-                tell(Progress("downloading", fraction=size / total if total else None))
+            trip.tell(Progress("downloading", fraction=size / total if total else None))
 
-        to = replace(to, patience=_time_left(trip))
         return await self._transport.fetch(
-            step, to, limit=call.max_download_bytes, save_to=call.save_to, on_progress=on_progress if tell else None
+            step,
+            replace(to, patience=_time_left(trip)),
+            limit=trip.call.max_download_bytes,
+            save_to=trip.call.save_to,
+            on_progress=on_progress if trip.call.on_progress else None,
         )
 
     async def _send(self, request: Request, to: Destination, trip: Trip) -> Response:
@@ -121,6 +156,27 @@ class Remote:
         headers = to.public(reply.headers)
         trip.answered(reply.status, headers)
         return Response(reply.status, headers, reply.content)
+
+    async def _send_all(self, requests: tuple[Request, ...], to: Destination, trip: Trip) -> list[Response]:
+        """A few at a time; the first to fail ends them all."""
+        replies: dict[int, Response] = {}
+        failures: list[HFClientError] = []
+        waiting = iter(enumerate(requests))
+
+        async def work() -> None:
+            try:
+                for place, request in waiting:
+                    replies[place] = await self._send(request, to, trip)
+            except HFClientError as error:
+                failures.append(error)
+                group.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as group:
+            for _ in range(min(AT_ONCE, len(requests))):
+                group.start_soon(work)
+        if failures:
+            raise failures[0]
+        return [replies[place] for place in range(len(requests))]
 
     def _destination(self, call: Call, route: Route, trip: Trip) -> Destination:
         name = route.provider.name

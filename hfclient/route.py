@@ -16,7 +16,10 @@ _VERSION = re.compile(r"v\d+[a-z]*\d*")
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The way to one provider; `extras` is what the Hub's mapping says beyond id and status, LoRA weights for one."""
+    """The way to one provider; `extras` is what the Hub's mapping says beyond id and status, LoRA weights for one.
+
+    `custom` says that the caller gave the address, `routed` that it is Hugging Face's router.
+    """
 
     provider: Provider
     task: Task
@@ -26,11 +29,17 @@ class Route:
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     extras: Mapping[str, Any] = field(default_factory=dict[str, Any])
     custom: bool = False
+    routed: bool = False
     ailing: bool = False
 
     def url_of(self, path: str) -> str:
         """The whole address of a path; where the caller gave `base_url`, in whichever form it was given."""
         return joined(self.base_url, path) if self.custom else self.base_url + path
+
+
+def names_a_version(base_url: str) -> bool:
+    """Whether the address leads to a versioned API, as `http://localhost:8080/v1` does."""
+    return any(_VERSION.fullmatch(segment) for segment in urlsplit(base_url).path.split("/"))
 
 
 def joined(base_url: str, path: str) -> str:

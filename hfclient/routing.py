@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from hfclient.call import Call, spoken, unknown_provider
+from hfclient.call import Call, function_for, spoken, unknown_provider
 from hfclient.credentials import Key, Keys, is_hugging_face, origin_of
 from hfclient.errors import HFClientError, HubError, InputError, MissingKeyError, NoProviderError, NotFoundError
 from hfclient.hub import Entry, Hub
@@ -70,6 +70,28 @@ class Router:
         # Whoever failed the last health check is asked after the others.
         return sorted(found, key=lambda route: route.ailing)
 
+    async def back(self, call: Call, *, routed: bool) -> Route:
+        """The way back to a job, with the kind of key it was submitted with: only that account knows of it."""
+        if call.base_url:
+            return await self._to_endpoint(call, call.base_url)
+        provider = self._known(call.providers[0])
+        task = _task_of(provider, call)
+        if not routed:
+            secret = self.keys.of_provider(provider.name) or key_in_environment(provider.variables)
+            if secret is None:
+                raise MissingKeyError(
+                    f"The job was submitted with a key for {provider.name}, and there is none.",
+                    advice=f'Pass Client(keys={{"{provider.name}": …}}).',
+                )
+            address = self._reached_with(secret, provider, task)
+        elif key := await self._hugging_face_key():
+            address = self._through_router(key, provider)
+        else:
+            raise MissingKeyError(
+                "The job was submitted through the router, and there is no token.", advice=HOW_TO_LOG_IN
+            )
+        return _route(call, provider, address, call.model or "", {})
+
     def _wanted(self, call: Call) -> tuple[str | None, tuple[str, ...]]:
         """The model without a suffix that names its provider, and the providers the call asks for."""
         if call.model is None:
@@ -129,19 +151,20 @@ class Router:
             )
         provider = self._known(names[0]) if names else ENDPOINT
         task = _task_of(provider, call)
-        key = await self._key_for_endpoint(base_url, provider)
+        key = await self._key_for_endpoint(base_url, provider, task)
         billed = _billed(call) if is_hugging_face(base_url) else {}
         return Route(provider, task, call.model, base_url, key, {**provider.headers, **billed}, custom=True)
 
-    async def _key_for_endpoint(self, base_url: str, provider: Provider) -> Key | None:
+    async def _key_for_endpoint(self, base_url: str, provider: Provider, task: Task) -> Key | None:
         origin = origin_of(base_url)
         if self.keys.token and self.keys.paired == origin:
-            return Key(self.keys.token, frozenset({origin}), scheme=provider.scheme)
+            return _own_key(self.keys.token, provider, origin)
         if is_hugging_face(base_url) or origin in self._hugging_face_origins():
             return await self._hugging_face_key()
-        if provider.url and origin == origin_of(provider.url):
+        own_url = task.url or provider.url
+        if own_url and origin == origin_of(own_url):
             secret = self.keys.of_provider(provider.name) or key_in_environment(provider.variables)
-            return Key(secret, frozenset({origin}), scheme=provider.scheme) if secret else None
+            return _own_key(secret, provider, origin) if secret else None
         if self.keys.token:
             logger.warning("No key goes to %s: pass it for that address, as Client.endpoint(url, token).", origin)
         return None
@@ -150,7 +173,7 @@ class Router:
         task = _task_of(provider, call)
         if provider.opens:
             return Route(provider, task, model, provider.url)
-        address = await self._address(provider)
+        address = await self._address(provider, task)
         entry = await self._entry_of(call, model, provider, routed=address.routed) if provider.mapped else None
         if entry is None:
             return _route(call, provider, address, model, {})
@@ -193,7 +216,7 @@ class Router:
         last: MissingKeyError | None = None
         for entry, provider in usable:
             try:
-                address = await self._address(provider)
+                address = await self._address(provider, _task_of(provider, call))
             except MissingKeyError as error:
                 last = error
                 continue
@@ -205,7 +228,8 @@ class Router:
     async def _last_resort(self, call: Call, model: str, reason: str) -> list[Route]:
         logger.warning("%s; trying hf-inference.", reason.rstrip("."))
         provider = self._known("hf-inference")
-        return [_route(call, provider, await self._address(provider), model, {})]
+        address = await self._address(provider, _task_of(provider, call))
+        return [_route(call, provider, address, model, {})]
 
     def _usable(self, entries: Sequence[Entry], call: Call) -> list[tuple[Entry, Provider]]:
         """Live ones for this task at providers we know, those in staging only if there is nothing else."""
@@ -217,16 +241,16 @@ class Router:
         live = [pair for pair in known if pair[0].status == "live"]
         return live or [pair for pair in known if pair[0].status == "staging"]
 
-    async def _address(self, provider: Provider) -> Address:
+    async def _address(self, provider: Provider, task: Task) -> Address:
         """A key given for this provider leads straight to it, a Hugging Face token through the router."""
         if given := self.keys.of_provider(provider.name):
-            return self._reached_with(given, provider)
+            return self._reached_with(given, provider, task)
         if provider.routed and (key := await self._hugging_face_key()):
             return self._through_router(key, provider)
         if found := key_in_environment(provider.variables):
-            return self._reached_with(found, provider)
+            return self._reached_with(found, provider, task)
         if not provider.routed and not provider.variables:
-            return Address(provider.url, None, routed=False)  # it asks for no key
+            return Address(task.url or provider.url, None, routed=False)  # it asks for no key
         advice = [f'Pass Client(keys={{"{provider.name}": …}}) or set {name}.' for name in provider.variables[:1]]
         if provider.routed:
             advice.append(HOW_TO_LOG_IN)
@@ -243,7 +267,7 @@ class Router:
         """Where the environment says that the Hub and the router are."""
         return frozenset({origin_of(self.settings.hub_url), origin_of(self.settings.router_url)})
 
-    def _reached_with(self, secret: Secret, provider: Provider) -> Address:
+    def _reached_with(self, secret: Secret, provider: Provider, task: Task) -> Address:
         """A Hugging Face token does not go to a provider, although it was filed under the provider's name."""
         if secret.reveal().startswith("hf_"):
             if provider.routed:
@@ -252,8 +276,8 @@ class Router:
                 f"The key for {provider.name} is a Hugging Face token, which {provider.name} does not take.",
                 advice=f"The router does not lead to {provider.name}: it needs a key of its own.",
             )
-        key = Key(secret, frozenset({origin_of(provider.url)}), scheme=provider.scheme)
-        return Address(provider.url, key, routed=False)
+        url = task.url or provider.url
+        return Address(url, _own_key(secret, provider, origin_of(url)), routed=False)
 
     def _through_router(self, key: Key, provider: Provider) -> Address:
         return Address(f"{self.settings.router_url}/{provider.name}", key, routed=True)
@@ -261,7 +285,12 @@ class Router:
 
 def _route(call: Call, provider: Provider, address: Address, model_id: str, extras: Mapping[str, object]) -> Route:
     headers = {**provider.headers, **(_billed(call) if address.routed else {})}
-    return Route(provider, _task_of(provider, call), model_id, address.base_url, address.key, headers, extras)
+    task = _task_of(provider, call)
+    return Route(provider, task, model_id, address.base_url, address.key, headers, extras, routed=address.routed)
+
+
+def _own_key(secret: Secret, provider: Provider, origin: str) -> Key:
+    return Key(secret, frozenset({origin}), scheme=provider.scheme, header_name=provider.key_header)
 
 
 def _billed(call: Call) -> dict[str, str]:
@@ -269,12 +298,16 @@ def _billed(call: Call) -> dict[str, str]:
 
 
 def _serves(provider: Provider, call: Call) -> bool:
-    task = provider.tasks.get(call.task)
+    task = _found_task(provider, call)
     return task is not None and (task.stream is not None or not call.stream)
 
 
+def _found_task(provider: Provider, call: Call) -> Task | None:
+    return provider.otherwise if call.raw else provider.tasks.get(call.task)
+
+
 def _task_of(provider: Provider, call: Call) -> Task:
-    task = provider.tasks.get(call.task)
+    task = _found_task(provider, call)
     if task is None or not _serves(provider, call):
         does = ", ".join(map(spoken, sorted(provider.tasks))) or "nothing that this version of hfclient can call"
         kind = f"{spoken(call.task)} as a stream" if task else spoken(call.task)
@@ -289,7 +322,7 @@ def _nobody(call: Call, model: str, name: str | None, entries: Sequence[Entry]) 
     if tasks and call.task not in tasks:
         return NoProviderError(
             f"{model}{where} is not for {spoken(call.task)}, but for {', '.join(map(spoken, tasks))}.",
-            advice=f"Call the function for {spoken(tasks[0])} instead, or choose another model.",
+            advice=f"Call {function_for(tasks[0])} instead, or choose another model.",
         )
     others = [entry.provider for entry in entries if entry.task == call.task and entry.status == "live"]
     advice = f"These do: {', '.join(others)}." if others else "The Hub lists no provider for it; check the spelling."

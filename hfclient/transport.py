@@ -273,7 +273,7 @@ def _outgoing(request: Request, body: Body | None, to: Destination, url: str, si
     query = request.query
     if request.url is None and origin_of(url) == origin_of(to.base_url):
         headers |= to.headers
-        if to.key and "authorization" not in headers and to.key.covers(url):
+        if to.key and to.key.header_name not in headers and to.key.covers(url):
             headers |= to.key.header()
         query = {**query, **to.query}
     address = _parsed(url)

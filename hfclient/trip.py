@@ -13,6 +13,7 @@ from hfclient import clock
 from hfclient.call import Call
 from hfclient.complaints import request_id_in
 from hfclient.errors import DeadlineError, HFClientError, ResponseError, StatusError, TransportError
+from hfclient.flow import Progress, Request
 from hfclient.telemetry import Observation
 from hfclient.types.meta import Attempt, Meta
 
@@ -33,6 +34,7 @@ class Trip:
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     committed: bool = False
     may_move_on: bool = False
+    undo: Request | None = None
 
     @contextmanager
     def within_deadline(self) -> Generator[None]:
@@ -50,6 +52,7 @@ class Trip:
         self.may_move_on = may_move_on
         self.provider, self.status, self.request_id, self.headers = provider, None, None, {}
         self.committed = False
+        self.undo = None
         self.observation.routed(provider, url)
 
     def retrying(self, provider: str, error: HFClientError, seconds: float) -> None:
@@ -75,6 +78,10 @@ class Trip:
         """An answer with a success status came; the router says in a header whom it had chosen."""
         self.provider = headers.get("x-inference-provider") or self.provider
         self.status, self.headers, self.request_id = status, headers, request_id_in(headers)
+
+    def tell(self, progress: Progress) -> None:
+        if self.call.on_progress:
+            self.call.on_progress(progress)
 
     def meta(self) -> Meta:
         provider = self.provider or ""
@@ -105,7 +112,7 @@ class Trip:
 def too_late(deadline: float) -> DeadlineError:
     return DeadlineError(
         f"The call took longer than its deadline of {deadline:g} s.",
-        advice="Raise deadline=…, or stream: then what had arrived by then is not lost.",
+        advice="Raise deadline=…. A stream keeps what had arrived by then; a job of client.submit(…) goes on.",
     )
 
 

@@ -27,6 +27,7 @@ ROAD = [
     "hfclient",
     "hfclient.client",
     "hfclient.tasks",
+    "hfclient.job",
     "hfclient.structured",
     "hfclient.functions",
     "hfclient.assembly",
@@ -40,6 +41,7 @@ ROAD = [
     "hfclient.providers",
     "hfclient.route",
     "hfclient.provider",
+    "hfclient.ticket",
     "hfclient.stream",
     "hfclient.messages",
     "hfclient.trip",
@@ -77,7 +79,7 @@ ROAD = [
 ]
 
 # Up the road after all, when a function is called and not before.
-LATE = {("hfclient.telemetry", "hfclient.recording")}
+LATE = {("hfclient.telemetry", "hfclient.recording"), ("hfclient.job", "hfclient.client")}
 
 # A provider describes and never acts: these act, or know what only the dispatcher may know.
 NOT_FOR_PROVIDERS = {

@@ -78,12 +78,18 @@ async def chat(client: Client | None = None, /, model: str = MODEL, **options: A
 
 
 async def classify(
-    client: Client | None = None, /, model: str | None = MODEL, *, stream: bool = False, **options: Any
+    client: Client | None = None,
+    /,
+    model: str | None = MODEL,
+    *,
+    task: str = CLASSIFY,
+    stream: bool = False,
+    **options: Any,
 ) -> Any:
     """Call a task that the router does not route."""
     async with client or Client(HF) as open_client:
         settings: Options = {"retry": False, **options}  # type: ignore[typeddict-item]
-        call = open_client.defaults.call(CLASSIFY, "good", model=model, parameters={}, options=settings, stream=stream)
+        call = open_client.defaults.call(task, "good", model=model, parameters={}, options=settings, stream=stream)
         return await open_client.dispatcher.run(call)
 
 
@@ -223,7 +229,7 @@ async def test_a_model_for_another_task_names_the_task(internet: Internet) -> No
     internet.serves(MODEL, groq=live("x", "text-generation"), together=live("y"))
     with pytest.raises(NoProviderError, match="not for chat, but for text-generation") as caught:
         await chat(provider="groq")
-    assert "text-generation" in caught.value.advice
+    assert "client.text_generation(…)" in caught.value.advice
 
 
 async def test_a_provider_that_has_no_chat(internet: Internet) -> None:
@@ -664,8 +670,8 @@ async def test_hf_inference_is_the_last_resort(
 
 async def test_the_last_resort_may_not_serve_the_task_either(internet: Internet) -> None:
     """Then the error says what it does serve."""
-    with pytest.raises(NoProviderError, match="hf-inference does not serve text-classification"):
-        await classify(model="org/unknown")
+    with pytest.raises(NoProviderError, match="hf-inference does not serve text-to-video"):
+        await classify(model="org/unknown", task="text-to-video")
 
 
 async def test_a_stream_goes_to_those_who_stream(internet: Internet) -> None:
@@ -753,8 +759,8 @@ async def test_an_address_with_a_provider_speaks_its_dialect(internet: Internet)
 
 async def test_an_address_for_a_task_that_has_no_convention(internet: Internet) -> None:
     """A bare address only speaks what everybody speaks."""
-    with pytest.raises(NoProviderError, match="endpoint does not serve text-classification"):
-        await classify(Client(base_url="https://mine.example"))
+    with pytest.raises(NoProviderError, match="endpoint does not serve mind-reading"):
+        await classify(Client(base_url="https://mine.example"), task="mind-reading")
 
 
 async def test_an_address_beside_several_providers(internet: Internet) -> None:

@@ -14,6 +14,7 @@ import pytest
 from hfclient import Client
 from hfclient.client import Login
 from hfclient.errors import InputError, MissingKeyError
+from hfclient.provider import Task
 from hfclient.providers.table import PROVIDERS
 from hfclient.redact import Secret
 from hfclient.settings import Settings, key_in_environment, saved_token
@@ -131,7 +132,7 @@ async def test_each_providers_usual_variables_are_read(
     """A key in one of the provider's variables goes to that provider, in its own scheme."""
     monkeypatch.setenv(variable, " fake-key-0001\n")
     router = Client().dispatcher._router
-    address = await router._address(provider)  # type: ignore[arg-type]
+    address = await router._address(provider, Task(run=lambda *_: None))  # type: ignore[arg-type]
     assert address.base_url == provider.url  # type: ignore[attr-defined]
     assert address.key is not None
     assert address.key.header() == {"authorization": f"{provider.scheme} fake-key-0001"}  # type: ignore[attr-defined]

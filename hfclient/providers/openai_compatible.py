@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, cast
 from urllib.parse import quote
 
 from pydantic import ValidationError
 
-from hfclient.call import Call
+from hfclient.call import Call, merged
 from hfclient.complaints import Complaint, complaint_in, error_in_success
 from hfclient.errors import InputError, ResponseError, StreamFailedError
 from hfclient.flow import JSON, Flow, Response, StreamPlan, json_or_none, post
@@ -32,11 +32,11 @@ def chat(path: str = CHAT_PATH, *changes: Change) -> Task:
 
     def run(call: Call, route: Route) -> Flow[ChatCompletion]:
         body = yield from chat_body(call, route, changes)
-        return read_completion((yield post(_filled(path, route), json=body)))
+        return read_completion((yield post(filled_path(path, route), json=body)))
 
     def stream(call: Call, route: Route) -> Flow[StreamPlan[ChatCompletionChunk]]:
         body = yield from chat_body(call, route, changes)
-        return StreamPlan(post(_filled(path, route), json=body), read_chunk)
+        return StreamPlan(post(filled_path(path, route), json=body), read_chunk)
 
     return Task(run, stream)
 
@@ -53,16 +53,6 @@ def chat_body(call: Call, route: Route, changes: tuple[Change, ...]) -> Flow[Bod
     for change in changes:
         body = change(body)
     return merged(body, call.body)
-
-
-def merged(body: Mapping[str, Any], extra: Mapping[str, Any]) -> Body:
-    """`extra_body` over the body, objects merged key by key, everything else replaced."""
-    result = dict(body)
-    for name, value in extra.items():
-        before = result.get(name)
-        both = isinstance(before, Mapping) and isinstance(value, Mapping)
-        result[name] = merged(cast("Body", before), cast("Body", value)) if both else value
-    return result
 
 
 def without(*names: str) -> Change:
@@ -240,7 +230,7 @@ def _error_among_events(content: bytes) -> str | None:
     return None
 
 
-def _filled(path: str, route: Route) -> str:
+def filled_path(path: str, route: Route) -> str:
     if "{model_id}" in path and ".." in (route.model_id or "").split("/"):
         raise InputError(f"The model's name leads elsewhere: {route.model_id!r}.", advice='It reads "org/name".')
     return path.replace("{model_id}", quote(route.model_id or "", safe="/"))

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from hfclient.provider import Provider
+from hfclient.providers.completions import completions
+from hfclient.providers.embeddings import embeddings
+from hfclient.providers.endpoint import endpoint_tasks
+from hfclient.providers.hf_inference import any_task, hf_tasks
 from hfclient.providers.openai_compatible import chat, json_schema_as, renamed, without, without_prefix
 
 CHAT = "conversational"
+GENERATION = "text-generation"
+EMBEDDINGS = "feature-extraction"
 
 PROVIDERS: tuple[Provider, ...] = (
     Provider("baseten", "https://inference.baseten.co", {CHAT: chat()}, ("BASETEN_API_KEY",)),
@@ -24,11 +30,20 @@ PROVIDERS: tuple[Provider, ...] = (
     Provider(
         "deepinfra",
         "https://api.deepinfra.com",
-        {CHAT: chat("/v1/openai/chat/completions")},
+        {
+            CHAT: chat("/v1/openai/chat/completions"),
+            GENERATION: completions("/v1/openai/completions"),
+            EMBEDDINGS: embeddings("/v1/openai/embeddings"),
+        },
         ("DEEPINFRA_API_KEY", "DEEPINFRA_TOKEN"),
     ),
     Provider("fal-ai", "https://fal.run", {}, ("FAL_KEY", "FAL_API_KEY"), scheme="Key"),
-    Provider("featherless-ai", "https://api.featherless.ai", {CHAT: chat()}, ("FEATHERLESS_API_KEY",)),
+    Provider(
+        "featherless-ai",
+        "https://api.featherless.ai",
+        {CHAT: chat(), GENERATION: completions()},
+        ("FEATHERLESS_API_KEY",),
+    ),
     Provider(
         "fireworks-ai",
         "https://api.fireworks.ai",
@@ -39,7 +54,13 @@ PROVIDERS: tuple[Provider, ...] = (
     Provider(
         "hf-inference",
         "https://router.huggingface.co/hf-inference",
-        {CHAT: chat("/models/{model_id}/v1/chat/completions")},
+        {
+            CHAT: chat("/models/{model_id}/v1/chat/completions"),
+            # OpenAI's completions, since models that vLLM serves there have nothing else.
+            GENERATION: completions("/models/{model_id}/v1/completions"),
+            **hf_tasks("/models/{model_id}", pipeline="/pipeline/"),
+        },
+        otherwise=any_task("/models/{model_id}"),
     ),
     Provider("hyperbolic", "https://api.hyperbolic.xyz", {CHAT: chat()}, ("HYPERBOLIC_API_KEY",), routed=False),
     Provider(
@@ -52,7 +73,12 @@ PROVIDERS: tuple[Provider, ...] = (
         mapped=False,
     ),
     Provider("nebius", "https://api.tokenfactory.nebius.com", {CHAT: chat()}, ("NEBIUS_API_KEY",), routed=False),
-    Provider("novita", "https://api.novita.ai", {CHAT: chat("/v3/openai/chat/completions")}, ("NOVITA_API_KEY",)),
+    Provider(
+        "novita",
+        "https://api.novita.ai",
+        {CHAT: chat("/v3/openai/chat/completions"), GENERATION: completions("/v3/openai/completions")},
+        ("NOVITA_API_KEY",),
+    ),
     Provider("nscale", "https://inference.api.nscale.com", {CHAT: chat()}, ("NSCALE_API_KEY", "NSCALE_SERVICE_TOKEN")),
     Provider(
         "openai",
@@ -65,17 +91,26 @@ PROVIDERS: tuple[Provider, ...] = (
     Provider(
         "ovhcloud",
         "https://oai.endpoints.kepler.ai.cloud.ovh.net",
-        {CHAT: chat()},
+        {CHAT: chat(), GENERATION: completions()},
         ("OVH_AI_ENDPOINTS_ACCESS_TOKEN", "OVHCLOUD_API_KEY"),
     ),
     Provider("publicai", "https://api.publicai.co", {CHAT: chat()}, ("PUBLICAI_API_KEY",)),
     Provider("replicate", "https://api.replicate.com", {}, ("REPLICATE_API_TOKEN", "REPLICATE_API_KEY")),
     Provider("sambanova", "https://api.sambanova.ai", {CHAT: chat()}, ("SAMBANOVA_API_KEY",), routed=False),
-    Provider("scaleway", "https://api.scaleway.ai", {CHAT: chat()}, ("SCW_SECRET_KEY", "SCALEWAY_API_KEY")),
+    Provider(
+        "scaleway",
+        "https://api.scaleway.ai",
+        {CHAT: chat(), GENERATION: completions(), EMBEDDINGS: embeddings()},
+        ("SCW_SECRET_KEY", "SCALEWAY_API_KEY"),
+    ),
     Provider(
         "together",
         "https://api.together.xyz",
-        {CHAT: chat("/v1/chat/completions", json_schema_as("json_schema"))},
+        {
+            CHAT: chat("/v1/chat/completions", json_schema_as("json_schema")),
+            GENERATION: completions(),
+            EMBEDDINGS: embeddings(),
+        },
         ("TOGETHER_API_KEY", "TOGETHERAI_API_KEY"),
     ),
     Provider("wavespeed", "https://api.wavespeed.ai", {}, ("WAVESPEED_API_KEY",)),
@@ -89,4 +124,4 @@ PROVIDERS: tuple[Provider, ...] = (
 )
 
 ROUTER = Provider("auto", "https://router.huggingface.co", {CHAT: chat()})
-ENDPOINT = Provider("endpoint", "", {CHAT: chat()}, routed=False)
+ENDPOINT = Provider("endpoint", "", endpoint_tasks(), routed=False, otherwise=any_task(""))

@@ -16,6 +16,7 @@ from hfclient.functions import as_tool, is_model
 from hfclient.messages import normalise
 from hfclient.stream import Stream
 from hfclient.structured import as_response_format, parse_completion
+from hfclient.tasks.arguments import OF_THE_CLIENT
 from hfclient.types.chat import ChatCompletion, ChatCompletionChunk, ParsedChatCompletion
 from hfclient.types.messages import Message
 
@@ -35,15 +36,6 @@ Tools: TypeAlias = Annotated[
 ]
 
 TASK = "conversational"
-
-_OF_THE_CLIENT = {
-    "token": "It belongs to the client: Client(token), or client.with_options(token=…).",
-    "keys": "It belongs to the client: Client(keys={…}), or client.with_options(keys={…}).",
-    **{
-        name: f"It belongs to the client: Client({name}=…)."
-        for name in ("http_client", "transport", "max_connections", "max_event_bytes", "semconv")
-    },
-}
 
 
 class ChatSettings(TypedDict, total=False):
@@ -343,5 +335,5 @@ def _check(parameters: Mapping[str, Any]) -> None:
             ) from None
         if first["type"] == "extra_forbidden":
             known = {*ChatSettings.__annotations__, *OPTION_NAMES, "model", "response_format"}
-            raise unknown_option(name, known, where="chat", elsewhere=_OF_THE_CLIENT) from None
+            raise unknown_option(name, known, where="chat", elsewhere=OF_THE_CLIENT) from None
         raise InputError(f"chat: {name} has the wrong type: {first['msg']}.") from None

@@ -126,6 +126,11 @@ class File(Frozen):
         """Like `save`, in a worker thread, so that the event loop goes on."""
         return await anyio.to_thread.run_sync(self.save, path)
 
+    async def kept_at(self, path: str | os.PathLike[str]) -> Self:
+        """The same file, written there and no longer held in memory."""
+        kept = type(self)(media_type=self.media_type, url=self.url, path=await self.asave(path))
+        return kept if self._meta is None else kept.with_meta(self._meta)
+
     def _check(self, target: Path, real: Path) -> None:
         """Say now what would go wrong, and touch nothing that is no file: a device must not be replaced."""
         if real.is_dir():

@@ -1,0 +1,42 @@
+"""Embeddings as OpenAI's API has them, and long lists of texts in the batches that providers take."""
+
+from __future__ import annotations
+
+from hfclient.call import Call
+from hfclient.errors import InputError
+from hfclient.flow import JSON, Flow, Response, Several, post
+from hfclient.provider import Task
+from hfclient.providers.openai_compatible import Body, Change, filled_path
+from hfclient.providers.reading import payload_of
+from hfclient.route import Route
+from hfclient.types.embeddings import Embeddings
+
+EMBEDDINGS_PATH = "/v1/embeddings"
+LONGEST_BATCH = 1024
+
+
+def embeddings(path: str = EMBEDDINGS_PATH, *changes: Change, longest_batch: int = LONGEST_BATCH) -> Task:
+    """OpenAI's embeddings at this path."""
+
+    def run(call: Call, route: Route) -> Flow[Embeddings]:
+        batches, parameters = batches_of(call, longest_batch)
+        model: Body = {} if route.model_id is None else {"model": route.model_id}
+        bodies = [{**model, "input": batch, **parameters, **model} for batch in batches]
+        for change in changes:
+            bodies = [change(body) for body in bodies]
+        replies: list[Response] = yield Several(tuple(post(filled_path(path, route), json=body) for body in bodies))
+        return Embeddings.joined([Embeddings.from_openai(payload_of(reply, "embeddings")) for reply in replies])
+
+    return Task(run)
+
+
+def batches_of(call: Call, longest: int) -> tuple[list[JSON], Body]:
+    """The texts in lists of a length the provider takes, and what else is told; one text alone stays as it is."""
+    parameters = call.arguments
+    size = int(parameters.pop("batch_size", longest))
+    if size < 1:
+        raise InputError(f"batch_size={size} is not a whole number above 0.")
+    if isinstance(call.inputs, str):
+        return [call.inputs], parameters
+    texts = list(call.inputs)
+    return [texts[start : start + size] for start in range(0, len(texts), size)], parameters

@@ -1,0 +1,62 @@
+"""Pictures, sounds and films out of answers: the body itself, base64 within JSON, or a file at an address."""
+
+from __future__ import annotations
+
+import base64
+from typing import TypeVar
+from urllib.parse import unquote_to_bytes
+
+from hfclient.complaints import error_in_success
+from hfclient.errors import ResponseError
+from hfclient.flow import JSON, Fetch, Fetched, Flow, Response, json_or_none
+from hfclient.providers.reading import REPORT, unusable
+from hfclient.types.files import File
+
+FileT = TypeVar("FileT", bound=File)
+
+
+def from_body(kind: type[FileT], reply: Response) -> FileT:
+    """The answer is the file. JSON, a web page or nothing at all in its place is no file."""
+    payload = json_or_none(reply.content) if reply.content[:1] in {b"{", b"["} else None
+    if payload is not None or reply.media_type in {"application/json", "text/html"}:
+        complaint = error_in_success(payload)
+        said = f": {complaint.message}" if complaint else ""
+        raise unusable(reply, f"{reply.media_type or 'JSON'} where {kind.__name__.lower()} was due{said}")
+    if not reply.content:
+        raise unusable(reply, "empty")
+    return kind.of(reply.content, declared=reply.media_type)
+
+
+def from_base64(kind: type[FileT], text: object, *, declared: str | None = None) -> FileT:
+    """The file stands in the answer."""
+    if not isinstance(text, str) or not text:
+        raise ResponseError(f"The answer holds no {kind.__name__.lower()}.", advice=REPORT)
+    if text.startswith("data:"):
+        return _from_data_uri(kind, text)
+    try:
+        content = base64.b64decode(text)
+    except ValueError:
+        content = b""
+    if not content:
+        raise ResponseError(f"The {kind.__name__.lower()} in the answer is empty, or no base64.", advice=REPORT)
+    return kind.of(content, declared=declared)
+
+
+def from_address(kind: type[FileT], url: JSON, *, declared: str | None = None) -> Flow[FileT]:
+    """The answer says where the file is; small ones are sometimes written into the address itself."""
+    if not isinstance(url, str) or not url:
+        raise ResponseError(f"The answer does not say where the {kind.__name__.lower()} is.", advice=REPORT)
+    if url[:5].lower() == "data:":
+        return _from_data_uri(kind, url)
+    fetched: Fetched = yield Fetch(url)
+    if fetched.path is not None:
+        return kind(media_type=fetched.media_type, url=fetched.url, path=fetched.path)
+    return kind.of(fetched.content or b"", declared=declared or fetched.media_type, url=fetched.url)
+
+
+def _from_data_uri(kind: type[FileT], uri: str) -> FileT:
+    head, _, payload = uri[5:].partition(",")
+    media_type = head.partition(";")[0]
+    if head.lower().endswith(";base64"):
+        return from_base64(kind, payload, declared=media_type)
+    return kind.of(unquote_to_bytes(payload), declared=media_type)
