@@ -26,6 +26,7 @@ LONGEST_FUNCTION = 45
 ROAD = [
     "hfclient",
     "hfclient.client",
+    "hfclient.sandbox",
     "hfclient.tasks",
     "hfclient.job",
     "hfclient.structured",
