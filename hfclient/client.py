@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import TracebackType
@@ -152,15 +153,15 @@ class Client:
         max_connections: int = MAX_CONNECTIONS,
         max_event_bytes: int = MAX_EVENT_BYTES,
         semconv: Semconv | None = None,
-        sandbox: bool | Sandbox = False,
+        sandbox: bool | Sandbox | None = None,
         **unknown: Never,
     ) -> None:
         for name in unknown:
             known = {"token", "keys", *DEFAULT_NAMES, *CONNECTION_NAMES}
             raise unknown_option(name, known, where="Client", elsewhere=OF_A_CHAT)
         settings = Settings.from_environment()
-        if sandbox:
-            settings, token, http_client = _into(sandbox, settings, token, http_client or transport)
+        if place := _sandbox_for(sandbox, settings, http_client):
+            settings, token, http_client = _into(place, settings, token, http_client or transport)
         given = (provider, model, bill_to, base_url, timeout, deadline, retry, headers)
         defaults = Defaults().changed(
             {name: value for name, value in zip(DEFAULT_NAMES, given, strict=True) if value is not None}
@@ -170,6 +171,7 @@ class Client:
             kind=kind,
             http_client=_http_client(http_client, transport),
             max_connections=_whole("max_connections", max_connections),
+            network=settings.network,
         )
         names = cast("Semconv", one_of("semconv", semconv, SEMCONVS)) if semconv else settings.semconv
         shared = Shared.anew(settings, connections, names, _whole("max_event_bytes", max_event_bytes))
@@ -344,19 +346,33 @@ def _http_client(given: Any, transport: TransportKind | None) -> httpx.AsyncClie
     raise InputError(f"http_client must be an httpx.AsyncClient, not {type(given).__module__}.{type(given).__name__}.")
 
 
+def _sandbox_for(asked: Any, settings: Settings, http_client: object) -> Sandbox | None:
+    """The sandbox that was asked for: here, for every client around, or in the environment."""
+    if asked is False or (
+        asked is None and (http_client is not None or not ("hfclient.sandbox" in sys.modules or settings.sandbox))
+    ):
+        return None
+    from hfclient.sandbox import Sandbox, in_use  # noqa: PLC0415  only where it is asked for
+
+    if asked is None:
+        return in_use() or (Sandbox() if settings.sandbox else None)
+    if asked is True:
+        return Sandbox()
+    if not isinstance(asked, Sandbox):
+        raise InputError(f"sandbox={asked!r} is no sandbox.", advice="Pass True, or Sandbox(…).")
+    return asked
+
+
 def _into(
-    sandbox: bool | Sandbox, settings: Settings, token: str | None, connections: object
+    sandbox: Sandbox, settings: Settings, token: str | None, connections: object
 ) -> tuple[Settings, str, httpx.AsyncClient]:
     """What leads every request into a sandbox: the addresses it knows, a token that opens nothing, its transport."""
-    from hfclient.sandbox import TOKEN, Sandbox, SandboxTransport  # noqa: PLC0415  only where it is asked for
+    from hfclient.sandbox import TOKEN, SandboxTransport  # noqa: PLC0415  only where it is asked for
 
     if connections:
         raise InputError("A sandbox has connections of its own.", advice="Leave out http_client= and transport=.")
-    if not isinstance(sandbox, bool | Sandbox):
-        raise InputError(f"sandbox={sandbox!r} is no sandbox.", advice="Pass True, or Sandbox(…).")
-    inside = SandboxTransport(sandbox if isinstance(sandbox, Sandbox) else Sandbox())
     settings = replace(settings, hub_url=HUB_URL, router_url=ROUTER_URL)
-    return settings, token or TOKEN, httpx.AsyncClient(transport=inside)
+    return settings, token or TOKEN, httpx.AsyncClient(transport=SandboxTransport(sandbox))
 
 
 def _whole(name: str, value: Any) -> int:

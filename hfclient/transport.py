@@ -42,7 +42,7 @@ from hfclient.version import __version__
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hfclient.settings import TransportKind
+    from hfclient.settings import Network, TransportKind
 
 SUCCESS = range(200, 300)
 REDIRECTION = range(300, 400)
@@ -61,10 +61,15 @@ class Transport:
     """Sends requests, over connections of its own or over a client it was given."""
 
     def __init__(
-        self, *, kind: TransportKind = "httpx", http_client: httpx.AsyncClient | None = None, max_connections: int
+        self,
+        *,
+        kind: TransportKind = "httpx",
+        http_client: httpx.AsyncClient | None = None,
+        max_connections: int,
+        network: Network = "any",
     ) -> None:
         self._preparing: SingleFlight[None] = SingleFlight()
-        self._carriers = Carriers(kind, http_client, Proxies.from_environment())
+        self._carriers = Carriers(kind, http_client, Proxies.from_environment(), network)
         self._pools = Pools(self._carriers.make, max_connections=max_connections)
 
     async def send(self, request: Request, to: Destination) -> Response:

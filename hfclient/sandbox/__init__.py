@@ -6,7 +6,7 @@
 """
 
 from hfclient.sandbox.faults import Fault
-from hfclient.sandbox.sandbox import TOKEN, Sandbox, Seen
+from hfclient.sandbox.sandbox import TOKEN, Sandbox, Seen, everywhere, in_use
 from hfclient.sandbox.transport import SandboxTransport
 
-__all__ = ["TOKEN", "Fault", "Sandbox", "SandboxTransport", "Seen"]
+__all__ = ["TOKEN", "Fault", "Sandbox", "SandboxTransport", "Seen", "everywhere", "in_use"]

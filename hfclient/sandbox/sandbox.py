@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -261,3 +262,21 @@ def _as_rows(mapping: Any) -> Any:
     if isinstance(mapping, list):
         return mapping  # pyright: ignore[reportUnknownVariableType]
     return [{"provider": name, **row} for name, row in mapping.items()]
+
+
+_in_use: list[Sandbox] = []
+
+
+@contextmanager
+def everywhere(sandbox: Sandbox) -> Generator[Sandbox]:
+    """Every client that is made within, wherever in the program, goes into this sandbox."""
+    _in_use.append(sandbox)
+    try:
+        yield sandbox
+    finally:
+        _in_use.remove(sandbox)
+
+
+def in_use() -> Sandbox | None:
+    """The sandbox that every client goes into just now, if there is one."""
+    return _in_use[-1] if _in_use else None
