@@ -155,7 +155,7 @@ def broken_off(event: Event, payload: JSON) -> StreamFailedError | None:
         return None
     text = event.data.decode("utf-8", "replace")
     said = complaint.message if complaint else text or "no reason given"
-    code = complaint and (complaint.code or complaint.kind)
+    code = (complaint.code or complaint.kind) if complaint else None
     return StreamFailedError(f"The stream broke off: {said}", code=code, body=text)
 
 
