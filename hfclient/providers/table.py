@@ -10,6 +10,7 @@ from hfclient.providers.fal_tasks import FAL_ANY_TASK, FAL_TASKS
 from hfclient.providers.hf_inference import any_task, hf_tasks
 from hfclient.providers.images import images, measured, referring, sized
 from hfclient.providers.openai_compatible import by_default, chat, json_schema_as, renamed, without, without_prefix
+from hfclient.providers.replicate_tasks import REPLICATE_ANY_TASK, REPLICATE_TASKS
 from hfclient.providers.speech import kokoro_speaks_as, speech, transcriptions
 
 CHAT = "conversational"
@@ -149,7 +150,13 @@ PROVIDERS: tuple[Provider, ...] = (
         ("OVH_AI_ENDPOINTS_ACCESS_TOKEN", "OVHCLOUD_API_KEY"),
     ),
     Provider("publicai", "https://api.publicai.co", {CHAT: chat()}, ("PUBLICAI_API_KEY",)),
-    Provider("replicate", "https://api.replicate.com", {}, ("REPLICATE_API_TOKEN", "REPLICATE_API_KEY")),
+    Provider(
+        "replicate",
+        "https://api.replicate.com",
+        REPLICATE_TASKS,
+        ("REPLICATE_API_TOKEN", "REPLICATE_API_KEY"),
+        otherwise=REPLICATE_ANY_TASK,
+    ),
     Provider("sambanova", "https://api.sambanova.ai", {CHAT: chat()}, ("SAMBANOVA_API_KEY",), routed=False),
     Provider(
         "scaleway",
