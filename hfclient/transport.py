@@ -7,7 +7,7 @@ import logging
 import platform
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
@@ -272,11 +272,10 @@ class Transport:
 async def _sent(carrier: Carrier, outgoing: httpx.Request, sending: Sending) -> httpx.Response:
     """The answer to a request whose body comes from disk."""
     try:
-        return await carrier.send(outgoing)
-    except BaseException as error:
+        with sending.blamed():
+            return await carrier.send(outgoing)
+    except BaseException:
         await sending.aclose()
-        if sending.failure is not None and isinstance(error, httpx.HTTPError):
-            raise sending.failure from None
         raise
 
 

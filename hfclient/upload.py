@@ -21,6 +21,7 @@ from hfclient.media import Loaded, Media, describe, file_name, is_seekable, read
 from hfclient.sniff import UNKNOWN_TYPE, suffix_of
 
 PIECE = 256 * 1024
+LARGEST_WHOLE = 2**20  # what is larger goes in pieces: each may take as long as the timeout allows
 BEGINNING = 4096
 
 
@@ -118,16 +119,16 @@ class Body:
 
     @property
     def whole(self) -> bytes | None:
-        """All of it, where none of it is on disk."""
+        """All of it, where it is small and none of it on disk."""
         loaded = [part for part in self.parts if isinstance(part, bytes)]
-        if len(loaded) < len(self.parts):
+        if len(loaded) < len(self.parts) or self.length > LARGEST_WHOLE:
             return None
         return loaded[0] if len(loaded) == 1 else b"".join(loaded)
 
     def pieces(self) -> Generator[bytes, None, None]:
         for part in self.parts:
             if isinstance(part, bytes):
-                yield part
+                yield from (part[start : start + PIECE] for start in range(0, len(part), PIECE))
             else:
                 yield from part.pieces()
 
@@ -137,17 +138,21 @@ class Sending(httpx.AsyncByteStream):
 
     def __init__(self, body: Body) -> None:
         self._pieces = Blocking(body.pieces())
-        self._left = body.length
+        self.left = body.length
         self.failure: HFClientError | None = None
         self.on_progress: Callable[[int], None] | None = None
+        self._begun = False
 
     def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._begun:
+            raise httpx.StreamConsumed
+        self._begun = True
         return self
 
     async def __anext__(self) -> bytes:
         if self.on_progress:
-            self.on_progress(self._left)
-        if self._left <= 0:
+            self.on_progress(self.left)
+        if self.left <= 0:
             raise StopAsyncIteration
         try:
             piece = await self._pieces.next()
@@ -155,9 +160,19 @@ class Sending(httpx.AsyncByteStream):
             self.failure = error
             raise
         if piece is None:
-            raise httpx.StreamClosed
-        self._left -= len(piece)
+            raise httpx.StreamClosed  # not the end: who still asks had not sent all of it
+        self.left -= len(piece)
         return piece
+
+    @contextmanager
+    def blamed(self) -> Generator[None]:
+        """Where the carrier fails because the body did, the body's own failure is told."""
+        try:
+            yield
+        except httpx.HTTPError:
+            if self.failure is not None:
+                raise self.failure from None
+            raise
 
     async def aclose(self) -> None:
         await self._pieces.aclose()
@@ -174,14 +189,14 @@ def multipart(data: Mapping[str, Any], files: Iterable[File]) -> Body:
     boundary = secrets.token_hex(16)
     parts: list[bytes | Stored] = []
     for name, value in data.items():
-        start = f'--{boundary}\r\ncontent-disposition: form-data; name="{_quoted(name)}"\r\n\r\n'.encode()
+        start = f'--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(name)}"\r\n\r\n'.encode()
         for item in cast("Iterable[Any]", value) if isinstance(value, list | tuple) else (value,):
             parts += [start, _text(item).encode() if isinstance(item, str) else encoded(item), b"\r\n"]
     for name, filename, content, kind in files:
         if not (kind.isascii() and kind.isprintable()):
             raise InputError(f"{kind!r} is no media type.", advice='It reads "audio/flac".')
         disposition = f'form-data; name="{_quoted(name)}"; filename="{_quoted(filename)}"'
-        parts.append(f"--{boundary}\r\ncontent-disposition: {disposition}\r\ncontent-type: {kind}\r\n\r\n".encode())
+        parts.append(f"--{boundary}\r\nContent-Disposition: {disposition}\r\nContent-Type: {kind}\r\n\r\n".encode())
         parts += [content, b"\r\n"]
     parts.append(f"--{boundary}--\r\n".encode())
     return Body(tuple(parts), f"multipart/form-data; boundary={boundary}", binding=True)
