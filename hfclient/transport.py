@@ -334,14 +334,17 @@ def _redirected(request: Request, to: Destination, url: str, exchange: Exchange)
     try:
         new = str(httpx.URL(url).join(target))
         same = origin_of(new) == origin_of(url)
+        # A file's link may hold what opens it, and must not travel in the clear if it did not before.
+        exposed = request.url is not None and httpx.URL(url).scheme == "https" and new.startswith("http://")
     except (httpx.InvalidURL, InputError):
         raise ResponseError(f"{to.who} redirected to an address that makes no sense.") from None
-    if new.startswith(("http://", "https://")) and (request.repeatable or (exchange.status in {307, 308} and same)):
+    allowed = request.repeatable or (exchange.status in {307, 308} and same)
+    if new.startswith(("http://", "https://")) and allowed and not exposed:
         return new
     raise ResponseError(
         f"{to.who} redirected a {request.method} to {safe_url(new)}, which is not followed.",
         status=exchange.status,
-        advice=f"If that is the right address, pass it as base_url={safe_url(new)!r}.",
+        advice="" if request.url else f"If that is the right address, pass it as base_url={safe_url(new)!r}.",
     )
 
 

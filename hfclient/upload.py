@@ -175,7 +175,8 @@ class Sending(httpx.AsyncByteStream):
             raise
 
     async def aclose(self) -> None:
-        await self._pieces.aclose()
+        if self.left:  # else no file is open any more
+            await self._pieces.aclose()
 
 
 File: TypeAlias = tuple[str, str, bytes | Stored, str]
