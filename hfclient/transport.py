@@ -35,6 +35,7 @@ from hfclient.media import Loaded, Media
 from hfclient.pools import Lease, Pools
 from hfclient.redact import safe_url
 from hfclient.retry import persist
+from hfclient.scrub import clean
 from hfclient.single_flight import SingleFlight
 from hfclient.upload import Body, Sending, Stored, encoded, kept_or_loaded, multipart, named
 from hfclient.version import __version__
@@ -141,8 +142,11 @@ class Transport:
     async def _body_of(self, request: Request, to: Destination) -> Body | None:
         """What is sent, made once for all attempts: media is loaded, or found to lie ready on disk."""
         if request.json is not None:
-            with translated(to):
+            try:
                 return Body((encoded(request.json),), "application/json")
+            except InputError as error:
+                clean(error, to.redactor())
+                raise
         if request.files is not None:
             return await self._form_of(request.files, request.data or {}, to)
         if request.content is not None:

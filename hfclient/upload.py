@@ -121,9 +121,10 @@ class Body:
     def whole(self) -> bytes | None:
         """All of it, where it is small and none of it on disk."""
         loaded = [part for part in self.parts if isinstance(part, bytes)]
-        if len(loaded) < len(self.parts) or self.length > LARGEST_WHOLE:
+        if len(loaded) < len(self.parts):
             return None
-        return loaded[0] if len(loaded) == 1 else b"".join(loaded)
+        whole = loaded[0] if len(loaded) == 1 else b"".join(loaded)
+        return whole if len(whole) <= LARGEST_WHOLE else None
 
     def pieces(self) -> Generator[bytes, None, None]:
         for part in self.parts:
