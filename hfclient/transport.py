@@ -7,7 +7,7 @@ import logging
 import platform
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
@@ -150,8 +150,8 @@ class Transport:
         if request.files is not None:
             return await self._form_of(request.files, request.data or {}, to)
         if request.content is not None:
-            part, kind = await self._part_of(request.content, to)
-            return Body((part,), kind)
+            part, found = await self._part_of(request.content, to)
+            return Body((part,), found)
         return None
 
     async def _form_of(self, files: Files, data: Mapping[str, Any], to: Destination) -> Body:

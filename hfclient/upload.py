@@ -76,22 +76,31 @@ class Stored:
 
 def kept_or_loaded(media: Media) -> Stored | Loaded:
     """Media that is large and can be read twice stays where it is, the rest is loaded. It blocks."""
-    source = media.source
+    kept: Stored | None = None
     # Whatever stands in the way is told by `read`, in the same words for all.
     with suppress(OSError, ValueError, AttributeError):
-        if isinstance(source, PathLike):
-            path = Path(source)
-            facts = path.stat()
-            if stat.S_ISREG(facts.st_mode) and facts.st_size > PIECE:
-                with path.open("rb") as file:
-                    kind = media.media_type or Loaded.of(file.read(BEGINNING), name=path.name).media_type
-                return Stored(path, 0, facts.st_size, kind)
-        elif not isinstance(source, str | bytes | bytearray | memoryview) and is_seekable(source):
-            return _borrowed(media, cast("IO[bytes]", source)) or media.read()
-    return media.read()
+        match media.source:
+            case str() | bytes() | bytearray() | memoryview():
+                pass
+            case PathLike():
+                kept = _file_at(Path(media.source), media)
+            case source if is_seekable(source):
+                kept = _open_file(cast("IO[bytes]", source), media)
+            case _:
+                pass
+    return kept or media.read()
 
 
-def _borrowed(media: Media, file: IO[bytes]) -> Stored | None:
+def _file_at(path: Path, media: Media) -> Stored | None:
+    facts = path.stat()
+    if not stat.S_ISREG(facts.st_mode) or facts.st_size <= PIECE:
+        return None
+    with path.open("rb") as file:
+        beginning = file.read(BEGINNING)
+    return Stored(path, 0, facts.st_size, media.type_of(beginning, path.name))
+
+
+def _open_file(file: IO[bytes], media: Media) -> Stored | None:
     with turn_with(file):
         start = file.tell()
         try:
@@ -102,7 +111,7 @@ def _borrowed(media: Media, file: IO[bytes]) -> Stored | None:
             file.seek(start)
     if not isinstance(beginning, bytes):
         return None
-    return Stored(file, start, size, media.media_type or Loaded.of(beginning, name=file_name(file)).media_type)
+    return Stored(file, start, size, media.type_of(beginning, file_name(file)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +130,9 @@ class Body:
     def whole(self) -> bytes | None:
         """All of it, where it is small and none of it on disk."""
         loaded = [part for part in self.parts if isinstance(part, bytes)]
-        if len(loaded) < len(self.parts):
+        if len(loaded) < len(self.parts) or sum(map(len, loaded)) > LARGEST_WHOLE:
             return None
-        whole = loaded[0] if len(loaded) == 1 else b"".join(loaded)
-        return whole if len(whole) <= LARGEST_WHOLE else None
+        return b"".join(loaded)
 
     def pieces(self) -> Generator[bytes, None, None]:
         for part in self.parts:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ from hfclient.providers.table import PROVIDERS
 from hfclient.redact import Secret
 from hfclient.registry import Registry
 from hfclient.transport import Transport
+from tests.carriers import open_paths, transport
 from tests.drain import Drain, Taken, file_of
 from tests.flows import CHAT
 from tests.internet import Internet
@@ -55,31 +56,6 @@ SECRET = "hf_fake_0123456789abcdef"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
 LARGE = b"\x89PNG\r\n\x1a\n" + os.urandom(2 * PIECE + 17)
 LIMIT = 2**30
-
-CARRIERS = ["httpx", "aiohttp", "given"]
-
-
-@pytest.fixture(params=CARRIERS)
-def carrier(request: pytest.FixtureRequest, anyio_backend_name: str) -> str:
-    if request.param == "aiohttp" and anyio_backend_name != "asyncio":
-        pytest.skip("aiohttp needs asyncio")
-    return str(request.param)
-
-
-@asynccontextmanager
-async def transport(carrier: str = "httpx") -> AsyncIterator[Transport]:
-    """A transport over each of the three carriers."""
-    if carrier == "given":
-        async with httpx.AsyncClient(trust_env=False) as client:
-            made = Transport(http_client=client, max_connections=10)
-            yield made
-            await made.aclose()
-        return
-    made = Transport(kind=carrier, max_connections=10)  # type: ignore[arg-type]
-    try:
-        yield made
-    finally:
-        await made.aclose()
 
 
 def to(*servers: Loopback | Drain, **more: Any) -> Destination:
@@ -113,17 +89,6 @@ def always(steps: list[Step]) -> Callable[[Received], list[Step]]:
 def in_turn(*each: list[Step]) -> Callable[[Received], list[Step]]:
     answers = list(each)
     return lambda _: answers.pop(0)
-
-
-def open_paths() -> list[str]:
-    """The files that this process holds open."""
-    found = []
-    for descriptor in Path("/proc/self/fd").iterdir():
-        try:
-            found.append(str(descriptor.readlink()))
-        except OSError:
-            continue
-    return found
 
 
 def names_in(folder: Path) -> list[str]:
