@@ -46,6 +46,7 @@ ROAD = [
     "hfclient.provider",
     "hfclient.ticket",
     "hfclient.stream",
+    "hfclient.reading",
     "hfclient.messages",
     "hfclient.trip",
     "hfclient.recording",
