@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable
 from types import TracebackType
 from typing import Generic, Literal, Self, TypeAlias, TypeVar
 
-import anyio
+from hfclient.background import Signal
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -76,23 +76,6 @@ class _Reader(Generic[T]):
 
     def __del__(self) -> None:
         self._source._reader_left()  # pyright: ignore[reportPrivateUsage]  the two are one mechanism
-
-
-class Signal:
-    """Wakes whoever waits for it; costs nothing where nobody does."""
-
-    def __init__(self) -> None:
-        self._given: anyio.Event | None = None
-
-    async def wait(self) -> None:
-        if self._given is None:
-            self._given = anyio.Event()
-        await self._given.wait()
-
-    def give(self) -> None:
-        if self._given is not None:
-            self._given.set()
-            self._given = None
 
 
 class Turns:
