@@ -162,6 +162,13 @@ _ALIASES = {
 _NEAR = 0.6
 
 
+def whole(name: str, value: Any) -> int:
+    """The value, which has to be a whole number above 0."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InputError(f"{name}={value!r} is not a whole number above 0.")
+    return value
+
+
 def unknown_option(
     name: str, known: Iterable[str], *, where: str, elsewhere: Mapping[str, str] = MappingProxyType({})
 ) -> InputError:

@@ -29,6 +29,7 @@ ROAD = [
     "hfclient.testing",
     "hfclient.client",
     "hfclient.sandbox",
+    "hfclient.mapping",
     "hfclient.tasks",
     "hfclient.job",
     "hfclient.structured",
