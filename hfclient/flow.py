@@ -138,7 +138,7 @@ class Response:
     def json(self) -> JSON:
         try:
             return _json.loads(self.content)
-        except ValueError:
+        except (ValueError, RecursionError):
             kind = self.media_type or "no media type"
             raise ResponseError(f"The answer is not JSON ({kind}).", status=self.status, body=self.text()) from None
 

@@ -41,6 +41,7 @@ ROAD = [
     "hfclient.remote",
     "hfclient.registry",
     "hfclient.hub",
+    "hfclient.lookup",
     "hfclient.settings",
     "hfclient.providers",
     "hfclient.route",
