@@ -185,6 +185,11 @@ def unknown_provider(name: str, known: Iterable[str]) -> InputError:
     return InputError(f"There is no provider {name!r}.", advice=nearest(name, known, "There are"))
 
 
+def task_named(word: str) -> str:
+    """The Hub's name of a task, however it was written: `chat` is `conversational`, `text_to_image` has hyphens."""
+    return "conversational" if word == "chat" else word.replace("_", "-")
+
+
 def nearest(name: str, known: Iterable[str], otherwise: str) -> str:
     """What may have been meant, or what there is."""
     names = sorted(known)

@@ -14,11 +14,11 @@ from typing_extensions import TypedDict, Unpack
 
 from hfclient import tasks
 from hfclient.call import ProviderChoice, TimeoutChoice, unknown_option, unknown_provider, whole
+from hfclient.catalogue import Catalogue
 from hfclient.credentials import Keys
-from hfclient.defaults import Defaults
+from hfclient.defaults import Defaults, checked_text
 from hfclient.dispatch import Dispatcher, Side
 from hfclient.errors import InputError
-from hfclient.hub import Hub
 from hfclient.mapping import ItemT, Mapped, OnError, T
 from hfclient.pools import MAX_CONNECTIONS
 from hfclient.redact import Redactor, Secret, safe_url
@@ -39,6 +39,7 @@ from hfclient.single_flight import SingleFlight
 from hfclient.sse import MAX_EVENT_BYTES
 from hfclient.tasks import anything
 from hfclient.tasks.chat import Chat, ChatSettings
+from hfclient.tasks.models import Models
 from hfclient.transport import Transport
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class Shared:
 
     settings: Settings
     transport: Transport
-    hub: Hub
+    catalogue: Catalogue
     registry: Registry
     login: Login
     sides: dict[str, Side]
@@ -114,8 +115,8 @@ class Shared:
 
     @classmethod
     def anew(cls, settings: Settings, transport: Transport, semconv: Semconv, max_event_bytes: int) -> Shared:
-        hub = Hub(transport, settings.hub_url)
-        return cls(settings, transport, hub, Registry(), Login(), {}, semconv, max_event_bytes)
+        catalogue = Catalogue(transport, settings.hub_url, settings.router_url)
+        return cls(settings, transport, catalogue, Registry(), Login(), {}, semconv, max_event_bytes)
 
 
 class Client:
@@ -133,6 +134,8 @@ class Client:
     _keys: Keys
     _shared: Shared
     dispatcher: Dispatcher
+    models: Models
+    """`client.models.list(...)` and `.get(...)`: what models there are, who serves them, for how much."""
 
     def __init__(
         self,
@@ -213,13 +216,14 @@ class Client:
             if name != "auto" and shared.registry.find(name) is None:
                 raise unknown_provider(name, [*shared.registry.names(), "auto"])
         redact = Redactor(secret.reveal() for secret in keys.secrets())
-        router = Router(shared.settings, keys, shared.registry, shared.hub, shared.login.token)
+        router = Router(shared.settings, keys, shared.registry, shared.catalogue, shared.login.token)
         remote = Remote(shared.transport, redact, shared.max_event_bytes)
         parts = {
             "_defaults": defaults,
             "_keys": keys,
             "_shared": shared,
             "dispatcher": Dispatcher(router, remote, shared.sides, shared.semconv),
+            "models": Models(router),
         }
         for name, part in parts.items():
             object.__setattr__(self, name, part)
@@ -311,6 +315,13 @@ class Client:
         `on_error="return"` exceptions are given in place of results.
         """
         return Mapped(function, items, concurrency=concurrency, on_error=on_error)
+
+    def providers(self, task: str | None = None) -> dict[str, tuple[str, ...]]:
+        """The providers that hfclient knows and the tasks it can call each for; with a task, those that serve it.
+
+        >>> client.providers("chat")["groq"]
+        """
+        return self._shared.registry.serving(checked_text("task", task))
 
     async def aclose(self) -> None:
         """Close the connections, those of its copies too, and whatever providers run in this process."""

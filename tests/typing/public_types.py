@@ -8,7 +8,18 @@ from typing import Literal, assert_type
 from pydantic import BaseModel
 
 from hfclient import Client, Mapped, Stream, chat_completion, user
-from hfclient.types import ChatCompletion, ChatCompletionChunk, Meta, ParsedChatCompletion, ToolCall, Usage
+from hfclient.types import (
+    ChatCompletion,
+    ChatCompletionChunk,
+    Items,
+    Meta,
+    Model,
+    ModelProvider,
+    ParsedChatCompletion,
+    Pricing,
+    ToolCall,
+    Usage,
+)
 
 
 class City(BaseModel):
@@ -69,6 +80,19 @@ async def like_openai(client: Client) -> None:
     assert_type(stream, Stream[ChatCompletionChunk, ChatCompletion])
     either = await client.chat.completions.create(messages=iter([user("hi")]), stream=bool(stream), tools=iter([]))
     assert_type(either, ChatCompletion | Stream[ChatCompletionChunk, ChatCompletion])
+
+
+async def models(client: Client) -> None:
+    found = await client.models.list("chat", "groq", search="qwen", limit=None)
+    assert_type(found, Items[Model])
+    assert_type(found.meta, Meta)
+    model = await client.models.get("m")
+    assert_type(model, Model)
+    assert_type(model.cheapest, ModelProvider | None)
+    assert_type(found[0].providers[0].throughput, float | None)
+    assert_type(found[0].providers[0].price, Pricing | None)
+    assert_type((await client.chat("hi")).cost, float | None)
+    assert_type(client.providers(), dict[str, tuple[str, ...]])
 
 
 def copies(client: Client) -> None:
