@@ -22,6 +22,7 @@ from hfclient.types import (
     ChatCompletion,
     ChatCompletionChunk,
     ChatMessage,
+    Embeddings,
     Function,
     Meta,
     ParsedChatCompletion,
@@ -33,6 +34,7 @@ from hfclient.types import (
     user,
 )
 from hfclient.types.base import with_meta
+from hfclient.types.text import TextGeneration
 from tests.flows import COMPLETION, event, reply
 
 META = Meta("groq", model="org/m", request_id="r-1", status=200, attempts=(Attempt("groq", 200),), seconds=0.5)
@@ -305,6 +307,17 @@ def test_an_answer_without_usage_or_origin_has_no_cost() -> None:
     assert with_meta(answer, replace(META, pricing=PRICE)).cost == pytest.approx((9 * 0.5 + 2 * 2) / 1_000_000)
     silent = read_completion(reply({**COMPLETION, "usage": None}))
     assert with_meta(silent, replace(META, pricing=PRICE)).cost is None
+
+
+@pytest.mark.parametrize("kind", ["text", "vectors"])
+def test_whatever_has_usage_has_a_cost(kind: str) -> None:
+    """Text and vectors reckon as a chat does."""
+    usage = Usage(prompt_tokens=1000)
+    answer = (
+        TextGeneration(generated_text="x", usage=usage) if kind == "text" else Embeddings.from_rows([1], usage=usage)
+    )
+    assert answer.cost is None
+    assert with_meta(answer, replace(META, pricing=PRICE)).cost == pytest.approx(0.0005)
 
 
 def test_log_probabilities_have_their_shape() -> None:
