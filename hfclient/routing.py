@@ -169,7 +169,7 @@ class Router:
             raise
         mine = [entry for entry in entries if entry.provider == provider.name]
         for entry in mine:
-            if _is_for(entry, call):
+            if _is_for(entry, call) or call.raw:  # in the provider's own words the task may be called anything
                 _warn_of_status(entry, model)
                 return entry
         if lenient and not mine:
@@ -187,7 +187,7 @@ class Router:
             return await self._last_resort(call, model, error.message)
         usable = self._usable(entries, call)
         if not usable:
-            if policy or (entries and not any(_is_for(entry, call) for entry in entries)):
+            if policy or (entries and not call.raw and not any(_is_for(entry, call) for entry in entries)):
                 raise _nobody(call, model, None, entries)
             return await self._last_resort(call, model, f"Nobody is listed as serving {model} for {spoken(call.task)}.")
         if policy:
@@ -290,9 +290,8 @@ def _serves(provider: Provider, call: Call) -> bool:
 
 
 def _is_for(entry: Entry, call: Call) -> bool:
-    return entry.task == call.task or (
-        entry.provider == "hf-inference" and {entry.task, call.task} <= SAME_AT_HF_INFERENCE
-    )
+    same_at_hf_inference = entry.provider == "hf-inference" and {entry.task, call.task} <= SAME_AT_HF_INFERENCE
+    return entry.task == call.task or same_at_hf_inference
 
 
 def _found_task(provider: Provider, call: Call) -> Task | None:
