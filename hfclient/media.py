@@ -30,6 +30,7 @@ __all__ = [
     "Picture",
     "as_media",
     "describe",
+    "from_base64",
     "is_media",
     "is_url",
     "kind_of",
@@ -202,18 +203,18 @@ def _read_data_uri(uri: str) -> Loaded:
         raise InputError(f"{describe(uri)} has no comma.", advice="A data: URI reads data:image/png;base64,…")
     content = unquote_to_bytes(payload)
     if head.lower().rstrip().endswith(";base64"):
-        content = _from_base64(content, uri)
+        try:
+            content = from_base64(content)
+        except binascii.Error as error:
+            raise InputError(f"{describe(uri)} is not valid base64: {error}.") from None
         head = head[: head.lower().rindex(";base64")]
     return Loaded.of(content, declared=head)
 
 
-def _from_base64(payload: bytes, uri: str) -> bytes:
-    # Line breaks and missing padding do no harm, and browsers take both.
-    packed = b"".join(payload.split()).rstrip(b"=")
-    try:
-        return base64.b64decode(packed + b"=" * (-len(packed) % 4), validate=True)
-    except binascii.Error as error:
-        raise InputError(f"{describe(uri)} is not valid base64: {error}.") from None
+def from_base64(text: bytes) -> bytes:
+    """The bytes that are meant: line breaks and missing padding do no harm, and browsers take both."""
+    packed = b"".join(text.split()).rstrip(b"=")
+    return base64.b64decode(packed + b"=" * (-len(packed) % 4), validate=True)
 
 
 def _read_file(file: IO[bytes]) -> Loaded:
