@@ -13,6 +13,7 @@ from hfclient.errors import ResponseError
 from hfclient.flow import JSON, Fetch, Fetched, Flow, Load, Response, json_or_none
 from hfclient.media import Loaded, Media
 from hfclient.providers.reading import REPORT, unusable
+from hfclient.sniff import UNKNOWN_TYPE, media_type_of
 from hfclient.types.files import File
 
 FileT = TypeVar("FileT", bound=File)
@@ -32,9 +33,10 @@ def as_url(media: Media, *, relabelled: Callable[[str], str] | None = None) -> F
 
 
 def from_body(kind: type[FileT], reply: Response) -> FileT:
-    """The answer is the file. JSON, a web page or nothing at all in its place is no file."""
+    """The answer is the file. JSON, words, a web page or nothing at all in its place is no file."""
     payload = json_or_none(reply.content) if reply.content[:1] in {b"{", b"["} else None
-    if payload is not None or reply.media_type in {"application/json", "text/html"}:
+    words = reply.media_type.startswith("text/") and media_type_of(reply.content) == UNKNOWN_TYPE
+    if payload is not None or words or reply.media_type == "application/json":
         complaint = error_in_success(payload)
         said = f": {complaint.message}" if complaint else ""
         raise unusable(reply, f"{reply.media_type or 'JSON'} where {kind.__name__.lower()} was due{said}")
