@@ -104,7 +104,7 @@ def _add_choice(mine: _Choice, choice: ChunkChoice) -> None:
         _add_the_rest(mine, delta)
     if choice.__pydantic_extra__:
         # Not a piece but how things stand: a verdict that is repeated with every chunk replaces the one before.
-        _join(mine.beside, choice.__pydantic_extra__, texts_grow=False)
+        join(mine.beside, choice.__pydantic_extra__, texts_grow=False)
 
 
 def _add_the_rest(mine: _Choice, delta: Delta) -> None:
@@ -115,10 +115,10 @@ def _add_the_rest(mine: _Choice, delta: Delta) -> None:
     more = delta.model_extra or {}
     if isinstance(more.get("reasoning"), str):  # taken above, or said twice
         more = {name: value for name, value in more.items() if name != "reasoning"}
-    _join(mine.extras, more)
+    join(mine.extras, more)
 
 
-def _join(whole: dict[str, Any], piece: Mapping[str, Any], *, texts_grow: bool = True) -> None:
+def join(whole: dict[str, Any], piece: Mapping[str, Any], *, texts_grow: bool = True) -> None:
     """Add fields this version does not know: texts and lists grow, objects key by key, everything else is replaced."""
     for name, value in piece.items():
         before = whole.get(name)
@@ -139,19 +139,19 @@ def _join(whole: dict[str, Any], piece: Mapping[str, Any], *, texts_grow: bool =
                     whole[name] = [*items]
             case dict():
                 inner: dict[str, Any] = cast("dict[str, Any]", before) if isinstance(before, dict) else {}
-                _join(inner, cast("dict[str, Any]", value), texts_grow=texts_grow)
+                join(inner, cast("dict[str, Any]", value), texts_grow=texts_grow)
                 whole[name] = inner
             case _:
                 whole[name] = value
 
 
-def _settled(value: Any) -> Any:
+def settled(value: Any) -> Any:
     """What has grown so far, apart from what may grow further."""
     match value:
         case _Pieces():
             return "".join(value)
         case dict():
-            return {name: _settled(inner) for name, inner in cast("dict[str, Any]", value).items()}
+            return {name: settled(inner) for name, inner in cast("dict[str, Any]", value).items()}
         case list():
             return [*value]
         case _:
@@ -163,7 +163,7 @@ def _add_logprobs(mine: _Choice, logprobs: LogProbs) -> None:
         if (tokens := getattr(logprobs, name)) is not None:
             mine.logprobs.setdefault(name, []).extend(tokens)
     if logprobs.model_extra:
-        _join(mine.logprobs, logprobs.model_extra)
+        join(mine.logprobs, logprobs.model_extra)
 
 
 def _add_tool_call(mine: _Choice, delta: ToolCallDelta) -> None:
@@ -175,7 +175,7 @@ def _add_tool_call(mine: _Choice, delta: ToolCallDelta) -> None:
     if delta.type:
         call.kind = delta.type
     if delta.model_extra:
-        _join(call.extras, delta.model_extra)
+        join(call.extras, delta.model_extra)
     if delta.function is not None:
         _add_function(call, delta.function)
 
@@ -186,7 +186,7 @@ def _add_function(call: _ToolCall, function: FunctionDelta) -> None:
     if function.arguments:
         call.arguments.append(function.arguments)
     if function.model_extra:
-        _join(call.function_extras, function.model_extra)
+        join(call.function_extras, function.model_extra)
 
 
 def _is_named(delta: ToolCallDelta) -> bool:
@@ -218,7 +218,7 @@ def _tool_call_meant(mine: _Choice, delta: ToolCallDelta, *, named: bool) -> _To
 
 
 def _finished(index: int, choice: _Choice) -> Mapping[str, Any]:
-    message: dict[str, Any] = {**_settled(choice.extras), "role": choice.role}
+    message: dict[str, Any] = {**settled(choice.extras), "role": choice.role}
     answered_otherwise = choice.tool_calls or choice.extras.keys() & {"function_call", "audio"}
     message["content"] = "".join(choice.content) if choice.content or not answered_otherwise else None
     if choice.reasoning:
@@ -228,18 +228,18 @@ def _finished(index: int, choice: _Choice) -> Mapping[str, Any]:
     if choice.tool_calls:
         message["tool_calls"] = [_finished_call(call) for call in choice.tool_calls]
     return {
-        **_settled(choice.beside),
+        **settled(choice.beside),
         "index": index,
         "message": message,
         "finish_reason": choice.finish_reason,
-        "logprobs": _settled(choice.logprobs) or None,
+        "logprobs": settled(choice.logprobs) or None,
     }
 
 
 def _finished_call(call: _ToolCall) -> Mapping[str, Any]:
     kind = call.kind or ("custom" if "custom" in call.extras else "function")
-    finished: dict[str, Any] = {**_settled(call.extras), "id": call.id, "type": kind}
+    finished: dict[str, Any] = {**settled(call.extras), "id": call.id, "type": kind}
     if kind == "function" or call.name or call.arguments:
-        extras = _settled(call.function_extras)
+        extras = settled(call.function_extras)
         finished["function"] = {**extras, "name": call.name, "arguments": "".join(call.arguments)}
     return finished

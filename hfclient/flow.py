@@ -29,6 +29,9 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 JSON: TypeAlias = Any
+# By field: a name, what is in it, and its type. Where that is left empty, it is the media's own, and the name ends in
+# what goes with it.
+Files: TypeAlias = "Mapping[str, tuple[str, bytes | Media, str]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +47,8 @@ class Request:
     url: str | None = None
     json: JSON = None
     content: bytes | Media | None = None
-    files: Mapping[str, tuple[str, bytes | Media, str]] | None = None
-    data: Mapping[str, str] | None = None
+    files: Files | None = None
+    data: Mapping[str, JSON] | None = None
     query: Mapping[str, str] = field(default_factory=dict[str, str])
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
 

@@ -57,7 +57,7 @@ _SUFFIXES = {
     "audio/flac": "flac",
     "audio/mpeg": "mp3",
     "audio/ogg": "ogg oga opus",
-    "audio/webm": "weba",
+    "audio/webm": "webm weba",  # what browsers call it, and what transcription services know
     "audio/mp4": "m4a m4b",
     "audio/aac": "aac",
     "audio/aiff": "aiff aif",

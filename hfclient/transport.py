@@ -36,13 +36,16 @@ from hfclient.pools import Lease, Pools
 from hfclient.redact import safe_url
 from hfclient.retry import persist
 from hfclient.single_flight import SingleFlight
-from hfclient.upload import Body, Sending, Stored, encoded, kept_or_loaded, multipart
+from hfclient.upload import Body, Sending, Stored, encoded, kept_or_loaded, multipart, named
 from hfclient.version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from hfclient.flow import Files
     from hfclient.settings import TransportKind
+    from hfclient.upload import File
 
 SUCCESS = range(200, 300)
 REDIRECTION = range(300, 400)
@@ -136,15 +139,20 @@ class Transport:
             with translated(to):
                 return Body((encoded(request.json),), "application/json")
         if request.files is not None:
-            files = [
-                (name, filename, (await self._part_of(content, to))[0], kind)
-                for name, (filename, content, kind) in request.files.items()
-            ]
-            return multipart(request.data or {}, files)
+            return await self._form_of(request.files, request.data or {}, to)
         if request.content is not None:
             part, kind = await self._part_of(request.content, to)
             return Body((part,), kind)
         return None
+
+    async def _form_of(self, files: Files, data: Mapping[str, Any], to: Destination) -> Body:
+        parts: list[File] = []
+        for field, (filename, content, declared) in files.items():
+            part, found = await self._part_of(content, to)
+            name, kind = named(filename, declared, found)
+            parts.append((field, name, part, kind))
+        with translated(to):
+            return multipart(data, parts)
 
     async def _part_of(self, content: bytes | Media, to: Destination) -> tuple[bytes | Stored, str | None]:
         if isinstance(content, bytes):

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mappin
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from os import SEEK_END, PathLike
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any, TypeAlias, cast
 
 import httpx
@@ -18,6 +18,7 @@ import httpx
 from hfclient.blocking import Blocking
 from hfclient.errors import HFClientError, InputError
 from hfclient.media import Loaded, Media, describe, file_name, is_seekable, readable, turn_with
+from hfclient.sniff import UNKNOWN_TYPE, suffix_of
 
 PIECE = 256 * 1024
 BEGINNING = 4096
@@ -165,13 +166,17 @@ class Sending(httpx.AsyncByteStream):
 File: TypeAlias = tuple[str, str, bytes | Stored, str]
 
 
-def multipart(data: Mapping[str, str], files: Iterable[File]) -> Body:
-    """A form: first the texts, then the files, each with its field, its name, its content and its type."""
+def multipart(data: Mapping[str, Any], files: Iterable[File]) -> Body:
+    """A form: first the texts, then the files, each with its field, its name, its content and its type.
+
+    What is no text is written as JSON, and a list as a field for each of its items.
+    """
     boundary = secrets.token_hex(16)
     parts: list[bytes | Stored] = []
     for name, value in data.items():
-        parts.append(f'--{boundary}\r\ncontent-disposition: form-data; name="{_quoted(name)}"\r\n\r\n'.encode())
-        parts += [_text(value).encode(), b"\r\n"]
+        start = f'--{boundary}\r\ncontent-disposition: form-data; name="{_quoted(name)}"\r\n\r\n'.encode()
+        for item in cast("Iterable[Any]", value) if isinstance(value, list | tuple) else (value,):
+            parts += [start, _text(item).encode() if isinstance(item, str) else encoded(item), b"\r\n"]
     for name, filename, content, kind in files:
         if not (kind.isascii() and kind.isprintable()):
             raise InputError(f"{kind!r} is no media type.", advice='It reads "audio/flac".')
@@ -180,6 +185,15 @@ def multipart(data: Mapping[str, str], files: Iterable[File]) -> Body:
         parts += [content, b"\r\n"]
     parts.append(f"--{boundary}--\r\n".encode())
     return Body(tuple(parts), f"multipart/form-data; boundary={boundary}", binding=True)
+
+
+def named(filename: str, kind: str, found: str | None) -> tuple[str, str]:
+    """A file's name and type as they were given. Where no type was, it is the one that was found, and what the name
+    ends with is made to fit: servers that take sound go by it."""
+    if kind:
+        return filename, kind
+    suffix = suffix_of(found or "")
+    return (f"{PurePosixPath(filename).stem}{suffix}" if suffix else filename), found or UNKNOWN_TYPE
 
 
 def _quoted(name: str) -> str:

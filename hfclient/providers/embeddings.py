@@ -6,13 +6,13 @@ from hfclient.call import Call
 from hfclient.errors import InputError
 from hfclient.flow import JSON, Flow, Response, Several, post
 from hfclient.provider import Task
-from hfclient.providers.openai_compatible import Body, Change, filled_path
+from hfclient.providers.openai_compatible import Body, Change, body_of, filled_path
 from hfclient.providers.reading import payload_of, unusable
 from hfclient.route import Route
 from hfclient.types.embeddings import Embeddings
 
 EMBEDDINGS_PATH = "/v1/embeddings"
-LONGEST_BATCH = 1024
+LONGEST_BATCH = 1024  # so DeepInfra says; no lower limit is known of the others
 
 
 def embeddings(path: str = EMBEDDINGS_PATH, *changes: Change, longest_batch: int = LONGEST_BATCH) -> Task:
@@ -20,10 +20,7 @@ def embeddings(path: str = EMBEDDINGS_PATH, *changes: Change, longest_batch: int
 
     def run(call: Call, route: Route) -> Flow[Embeddings]:
         batches, parameters = batches_of(call, longest_batch)
-        model: Body = {} if route.model_id is None else {"model": route.model_id}
-        bodies = [{**model, "input": batch, **parameters, **model} for batch in batches]
-        for change in changes:
-            bodies = [change(body) for body in bodies]
+        bodies = [body_of(route, {"input": batch}, parameters, changes) for batch in batches]
         replies: list[Response] = yield Several(tuple(post(filled_path(path, route), json=body) for body in bodies))
         parts = [
             matched(Embeddings.from_openai(payload_of(reply, "embeddings")), batch, reply)

@@ -14,14 +14,22 @@ from hfclient.provider import Task
 from hfclient.providers.completions import completions, generate
 from hfclient.providers.embeddings import embeddings
 from hfclient.providers.hf_inference import further_tasks, hf_tasks
+from hfclient.providers.images import IMAGES_PATH, images, sized
 from hfclient.providers.openai_compatible import chat
+from hfclient.providers.speech import speech, transcriptions
 from hfclient.route import Route, names_a_version
 
 
 def endpoint_tasks() -> dict[str, Task]:
     """Everything that an address of one's own may serve."""
     plain = {"text-generation": generate(), **hf_tasks(""), **further_tasks("")}
-    in_openai_terms = {"text-generation": completions(), "feature-extraction": embeddings()}
+    in_openai_terms = {
+        "automatic-speech-recognition": transcriptions(),
+        "feature-extraction": embeddings(),
+        "text-generation": completions(),
+        "text-to-image": images(IMAGES_PATH, sized),
+        "text-to-speech": speech(),
+    }
     either = {name: _by_address(plain[name], task) for name, task in in_openai_terms.items()}
     return {**plain, **either, "conversational": chat()}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, cast
 from urllib.parse import quote
 
@@ -56,6 +56,15 @@ def chat_body(call: Call, route: Route, changes: tuple[Change, ...]) -> Flow[Bod
     return merged(body, call.body)
 
 
+def body_of(route: Route, inputs: Body, arguments: Body, changes: Iterable[Change] = ()) -> Body:
+    """The body of any other request: `model` first here too, and the provider's id whatever the arguments say."""
+    model: Body = {} if route.model_id is None else {"model": route.model_id}
+    body = {**model, **inputs, **arguments, **model}
+    for change in changes:
+        body = change(body)
+    return body
+
+
 def without(*names: str) -> Change:
     """The provider refuses these parameters."""
     return lambda body: {name: value for name, value in body.items() if name not in names}
@@ -64,6 +73,11 @@ def without(*names: str) -> Change:
 def renamed(**names: str) -> Change:
     """The provider calls these parameters something else."""
     return lambda body: {names.get(name, name): value for name, value in body.items()}
+
+
+def by_default(**values: Any) -> Change:
+    """The provider needs these said, unless the caller says otherwise."""
+    return lambda body: {**body, **{name: value for name, value in values.items() if name not in body}}
 
 
 def without_prefix(prefix: str) -> Change:
@@ -89,10 +103,10 @@ def read_completion(reply: Response) -> ChatCompletion:
     try:
         completion = ChatCompletion.model_validate_json(reply.content)
     except ValidationError as error:
-        forgiven = _forgiven(ChatCompletion, json_or_none(reply.content))
-        if forgiven is None:
+        meant = forgiven(ChatCompletion, json_or_none(reply.content))
+        if meant is None:
             raise _unusable(reply, first_fault(error)) from None
-        completion = forgiven
+        completion = meant
     if _tells_of_an_error(completion):
         raise _unusable(reply, "it holds an error")
     if not completion.choices:
@@ -124,19 +138,27 @@ def read_chunk(event: Event) -> ChatCompletionChunk | None:
 
 def _odd_chunk(event: Event, fault: str) -> ChatCompletionChunk:
     """An error in any of its shapes, or the bare usage that a few servers send last."""
-    text = event.data.decode("utf-8", "replace")
     payload = json_or_none(event.data)
-    complaint = complaint_in(payload) if event.event == "error" else _complaint_within(payload)
-    if complaint:
-        code = complaint.code or complaint.kind
-        raise StreamFailedError(f"The stream broke off: {complaint.message}", code=code, body=text)
-    if event.event == "error":
-        raise StreamFailedError(f"The stream broke off: {text or 'no reason given'}", body=text)
+    if broken := broken_off(event, payload):
+        raise broken
     if isinstance(payload, dict) and "usage" in payload:
         payload = {"choices": (), **pruned(payload)}
-    if chunk := _forgiven(ChatCompletionChunk, payload):
+    if chunk := forgiven(ChatCompletionChunk, payload):
         return chunk
+    text = event.data.decode("utf-8", "replace")
     raise StreamFailedError(f"The stream holds something that is not a piece of a chat: {fault}.", body=text)
+
+
+def broken_off(event: Event, payload: JSON) -> StreamFailedError | None:
+    """The error that an event tells of, in any of its shapes; None where it tells of none."""
+    text = event.data.decode("utf-8", "replace")
+    complaint = complaint_in(payload) if event.event == "error" else complaint_within(payload)
+    if complaint:
+        code = complaint.code or complaint.kind
+        return StreamFailedError(f"The stream broke off: {complaint.message}", code=code, body=text)
+    if event.event == "error":
+        return StreamFailedError(f"The stream broke off: {text or 'no reason given'}", body=text)
+    return None
 
 
 def _holds_choices(payload: JSON) -> bool:
@@ -147,7 +169,7 @@ def _tells_of_an_error(answer: ChatCompletion | ChatCompletionChunk) -> bool:
     return any((each.model_extra or {}).get("error") for each in (answer, *answer.choices))
 
 
-def _complaint_within(payload: JSON) -> Complaint | None:
+def complaint_within(payload: JSON) -> Complaint | None:
     """The error that came as a success, at the top or, as OpenRouter has it, within a choice."""
     if complaint := error_in_success(payload):
         return complaint
@@ -156,7 +178,7 @@ def _complaint_within(payload: JSON) -> Complaint | None:
     return next((found for error in errors if error and (found := error_in_success({"error": error}))), None)
 
 
-def _forgiven(kind: type[WireT], payload: JSON) -> WireT | None:
+def forgiven(kind: type[WireT], payload: JSON) -> WireT | None:
     """What is meant by a server that writes null for nothing, or nonsense where it does not touch the answer."""
     try:
         payload = pruned(payload)
@@ -184,7 +206,7 @@ def _drop_beside_the_answer(payload: JSON, place: tuple[int | str, ...]) -> None
 
 
 def _unusable(reply: Response, fault: str) -> ResponseError:
-    complaint = _complaint_within(json_or_none(reply.content))
+    complaint = complaint_within(json_or_none(reply.content))
     said = f"no chat completion: {fault}"
     advice = "Try again, or another provider; if it stays so, report it to the provider."
     if complaint:
@@ -216,7 +238,7 @@ def _error_among_events(content: bytes) -> str | None:
     decoder = EventDecoder(max_event_bytes=len(content) + 1)
     for event in (*decoder.feed(content), *decoder.finish()):
         payload = json_or_none(event.data)
-        if complaint := complaint_in(payload) if event.event == "error" else _complaint_within(payload):
+        if complaint := complaint_in(payload) if event.event == "error" else complaint_within(payload):
             return complaint.message
         if event.event == "error":
             return event.data.decode("utf-8", "replace")

@@ -7,11 +7,25 @@ from hfclient.providers.completions import completions
 from hfclient.providers.embeddings import embeddings
 from hfclient.providers.endpoint import endpoint_tasks
 from hfclient.providers.hf_inference import any_task, hf_tasks
-from hfclient.providers.openai_compatible import chat, json_schema_as, renamed, without, without_prefix
+from hfclient.providers.images import images, measured, referring, sized
+from hfclient.providers.openai_compatible import by_default, chat, json_schema_as, renamed, without, without_prefix
+from hfclient.providers.speech import kokoro_speaks_as, speech, transcriptions
 
 CHAT = "conversational"
 GENERATION = "text-generation"
 EMBEDDINGS = "feature-extraction"
+IMAGE = "text-to-image"
+IMAGE_FROM_IMAGE = "image-to-image"
+SPEECH = "text-to-speech"
+TRANSCRIPT = "automatic-speech-recognition"
+
+TOGETHERS_IMAGES = images(
+    "/v1/images/generations",
+    by_default(response_format="base64"),
+    renamed(num_inference_steps="steps"),
+    measured,
+    referring,
+)
 
 PROVIDERS: tuple[Provider, ...] = (
     Provider("baseten", "https://inference.baseten.co", {CHAT: chat()}, ("BASETEN_API_KEY",)),
@@ -34,6 +48,9 @@ PROVIDERS: tuple[Provider, ...] = (
             CHAT: chat("/v1/openai/chat/completions"),
             GENERATION: completions("/v1/openai/completions"),
             EMBEDDINGS: embeddings("/v1/openai/embeddings"),
+            IMAGE: images("/v1/openai/images/generations", by_default(response_format="b64_json"), sized),
+            SPEECH: speech("/v1/openai/audio/speech"),
+            TRANSCRIPT: transcriptions("/v1/openai/audio/transcriptions"),
         },
         ("DEEPINFRA_API_KEY", "DEEPINFRA_TOKEN"),
     ),
@@ -62,7 +79,20 @@ PROVIDERS: tuple[Provider, ...] = (
         },
         otherwise=any_task("/models/{model_id}"),
     ),
-    Provider("hyperbolic", "https://api.hyperbolic.xyz", {CHAT: chat()}, ("HYPERBOLIC_API_KEY",), routed=False),
+    Provider(
+        "hyperbolic",
+        "https://api.hyperbolic.xyz",
+        {
+            CHAT: chat(),
+            IMAGE: images(
+                "/v1/images/generations",
+                renamed(model="model_name", num_inference_steps="steps", guidance_scale="cfg_scale"),
+                by_default(width=512, height=512),  # answered with 422 where one of them is missing
+            ),
+        },
+        ("HYPERBOLIC_API_KEY",),
+        routed=False,
+    ),
     Provider(
         "mistral",
         "https://api.mistral.ai",
@@ -72,14 +102,37 @@ PROVIDERS: tuple[Provider, ...] = (
         routed=False,
         mapped=False,
     ),
-    Provider("nebius", "https://api.tokenfactory.nebius.com", {CHAT: chat()}, ("NEBIUS_API_KEY",), routed=False),
+    Provider(
+        "nebius",
+        "https://api.tokenfactory.nebius.com",
+        {
+            CHAT: chat(),
+            # The official clients took guidance_scale away: this route has nothing of the kind.
+            IMAGE: images("/v1/images/generations", by_default(response_format="b64_json"), without("guidance_scale")),
+        },
+        ("NEBIUS_API_KEY",),
+        routed=False,
+    ),
     Provider(
         "novita",
         "https://api.novita.ai",
         {CHAT: chat("/v3/openai/chat/completions"), GENERATION: completions("/v3/openai/completions")},
         ("NOVITA_API_KEY",),
     ),
-    Provider("nscale", "https://inference.api.nscale.com", {CHAT: chat()}, ("NSCALE_API_KEY", "NSCALE_SERVICE_TOKEN")),
+    Provider(
+        "nscale",
+        "https://inference.api.nscale.com",
+        {
+            CHAT: chat(),
+            IMAGE: images(
+                "/v1/images/generations",
+                by_default(response_format="b64_json"),
+                sized,
+                without("num_inference_steps", "cfg_scale"),  # which its route does not take
+            ),
+        },
+        ("NSCALE_API_KEY", "NSCALE_SERVICE_TOKEN"),
+    ),
     Provider(
         "openai",
         "https://api.openai.com",
@@ -110,6 +163,14 @@ PROVIDERS: tuple[Provider, ...] = (
             CHAT: chat("/v1/chat/completions", json_schema_as("json_schema")),
             GENERATION: completions(),
             EMBEDDINGS: embeddings(),
+            IMAGE: TOGETHERS_IMAGES,
+            IMAGE_FROM_IMAGE: TOGETHERS_IMAGES,
+            SPEECH: speech("/v1/audio/speech", kokoro_speaks_as("af_alloy")),
+            TRANSCRIPT: transcriptions(
+                "/v1/audio/transcriptions",
+                renamed(**{"timestamp_granularities[]": "timestamp_granularities"}),
+                takes_addresses=True,
+            ),
         },
         ("TOGETHER_API_KEY", "TOGETHERAI_API_KEY"),
     ),
