@@ -192,6 +192,47 @@ SAMPLES: dict[str, Sample] = {
     ),
 }
 
+LABELS = [{"label": "happy", "score": 0.75}, {"label": "sad", "score": 0.25}]
+
+# What hf-inference answers to each task.
+ANSWERS: dict[str, Any] = {
+    "audio-classification": LABELS,
+    "audio-to-audio": [{"label": "voice", "blob": AUDIO, "content-type": "audio/flac"}],
+    "automatic-speech-recognition": {
+        "text": "a man",
+        "chunks": [{"text": "a", "timestamp": [0, 0.5]}, {"text": "man", "timestamp": [0.5, None]}],
+    },
+    "document-question-answering": [{"score": 0.6, "answer": "us-001", "start": 16, "end": 16}],
+    "feature-extraction": [[0.5, 1.0], [0.25, -2.0]],
+    "fill-mask": [{"score": 0.1, "token": 5, "token_str": " capital", "sequence": "Paris is the capital."}],
+    "image-classification": LABELS,
+    "image-segmentation": [{"score": 0.9, "label": "cat", "mask": IMAGE}],
+    "image-to-image": PNG,
+    "image-to-text": [{"generated_text": "a giraffe "}],
+    "object-detection": [{"score": 0.9, "label": "cat", "box": {"xmin": 1, "ymin": 2, "xmax": 3, "ymax": 4}}],
+    "question-answering": {"score": 0.9, "start": 13, "end": 19, "answer": "London"},
+    "sentence-similarity": [0.9, 0.1],
+    "summarization": [{"summary_text": "It is tall."}],
+    "table-question-answering": {
+        "answer": "SUM > 4512",
+        "coordinates": [[1, 1]],
+        "cells": ["4512"],
+        "aggregator": "SUM",
+    },
+    "tabular-classification": [5, "good"],
+    "tabular-regression": [270.5, 313],
+    "text-classification": [LABELS],
+    "text-generation": {"choices": [{"text": " there was", "finish_reason": "stop"}]},
+    "text-to-audio": FLAC,
+    "text-to-image": PNG,
+    "text-to-speech": FLAC,
+    "token-classification": [{"entity_group": "PER", "score": 0.9, "word": "Sarah", "start": 0, "end": 5}],
+    "translation": [{"translation_text": "Bonjour"}],
+    "visual-question-answering": [{"score": 0.9, "answer": "2"}],
+    "zero-shot-classification": LABELS,
+    "zero-shot-image-classification": LABELS,
+}
+
 
 @cache
 def _client() -> Client:

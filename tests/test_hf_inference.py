@@ -27,11 +27,10 @@ from hfclient.types.raw import RawAnswer
 from hfclient.types.text import Caption, Summary, TextGeneration, Transcript, TranscriptChunk, Translation
 from tests.flows import CHAT, HELLO, play, reply
 from tests.internet import HF, MODEL, Internet, live
-from tests.samples import AUDIO, FLAC, IMAGE, JPEG, MP4, PNG, SAMPLES, TABLE, task_call
+from tests.samples import ANSWERS, AUDIO, FLAC, IMAGE, LABELS, MP4, PNG, SAMPLES, TABLE, task_call
 
 HF_INFERENCE = next(provider for provider in PROVIDERS if provider.name == "hf-inference")
 MODELS = f"/models/{MODEL}"
-GENERATED = {"choices": [{"text": " there was", "finish_reason": "stop"}]}
 
 # What goes into a request without parameters: the JSON, or the media as they are.
 SENT: dict[str, Any] = {
@@ -72,79 +71,54 @@ PATHS = {
     "text-generation": f"{MODELS}/v1/completions",
 }
 
-LABELS = [{"label": "happy", "score": 0.75}, {"label": "sad", "score": 0.25}]
-BOX = {"xmin": 1, "ymin": 2, "xmax": 3, "ymax": 4}
+LABELLED = [Label(label="happy", score=0.75), Label(label="sad", score=0.25)]
 
-# An answer to each task, and what it is read as.
-ANSWERS: dict[str, tuple[Any, Any]] = {
-    "audio-classification": (LABELS, [Label(label="happy", score=0.75), Label(label="sad", score=0.25)]),
-    "audio-to-audio": (
-        [{"label": "voice", "blob": AUDIO, "content-type": "audio/flac"}],
-        [Track.model_validate({"label": "voice", "audio": Audio(FLAC, "audio/flac"), "content-type": "audio/flac"})],
+# What the answers to each task are read as.
+RESULTS: dict[str, Any] = {
+    "audio-classification": LABELLED,
+    "audio-to-audio": [
+        Track.model_validate({"label": "voice", "audio": Audio(FLAC, "audio/flac"), "content-type": "audio/flac"})
+    ],
+    "automatic-speech-recognition": Transcript(
+        text="a man",
+        chunks=(TranscriptChunk(text="a", timestamp=(0, 0.5)), TranscriptChunk(text="man", timestamp=(0.5, None))),
     ),
-    "automatic-speech-recognition": (
-        {"text": "a man", "chunks": [{"text": "a", "timestamp": [0, 0.5]}, {"text": "man", "timestamp": [0.5, None]}]},
-        Transcript(
-            text="a man",
-            chunks=(TranscriptChunk(text="a", timestamp=(0, 0.5)), TranscriptChunk(text="man", timestamp=(0.5, None))),
-        ),
+    "document-question-answering": [Answer(answer="us-001", score=0.6, start=16, end=16)],
+    "feature-extraction": Embeddings.from_rows([[0.5, 1.0], [0.25, -2.0]]),
+    "fill-mask": [FilledMask(score=0.1, token=5, token_str=" capital", sequence="Paris is the capital.")],
+    "image-classification": LABELLED,
+    "image-segmentation": [Segment(score=0.9, label="cat", mask=Image(PNG, "image/png"))],
+    "image-to-image": Image(PNG, "image/png"),
+    "image-to-text": Caption(generated_text="a giraffe "),
+    "object-detection": [DetectedObject(score=0.9, label="cat", box=Box(xmin=1, ymin=2, xmax=3, ymax=4))],
+    "question-answering": [Answer(score=0.9, start=13, end=19, answer="London")],
+    "sentence-similarity": [0.9, 0.1],
+    "summarization": Summary(summary_text="It is tall."),
+    "table-question-answering": TableAnswer(
+        answer="SUM > 4512", coordinates=((1, 1),), cells=("4512",), aggregator="SUM"
     ),
-    "document-question-answering": (
-        [{"score": 0.6, "answer": "us-001", "start": 16, "end": 16}],
-        [Answer(answer="us-001", score=0.6, start=16, end=16)],
+    "tabular-classification": [5, "good"],
+    "tabular-regression": [270.5, 313],
+    "text-classification": LABELLED,
+    "text-generation": TextGeneration(
+        generated_text=" there was", finish_reason="stop", details={"finish_reason": "stop"}
     ),
-    "feature-extraction": ([[0.5, 1.0], [0.25, -2.0]], Embeddings.from_rows([[0.5, 1.0], [0.25, -2.0]])),
-    "fill-mask": (
-        [{"score": 0.1, "token": 5, "token_str": " capital", "sequence": "Paris is the capital."}],
-        [FilledMask(score=0.1, token=5, token_str=" capital", sequence="Paris is the capital.")],
-    ),
-    "image-classification": (LABELS, [Label(label="happy", score=0.75), Label(label="sad", score=0.25)]),
-    "image-segmentation": (
-        [{"score": 0.9, "label": "cat", "mask": IMAGE}],
-        [Segment(score=0.9, label="cat", mask=Image(PNG, "image/png"))],
-    ),
-    "image-to-image": (JPEG, Image(JPEG, "image/jpeg")),
-    "image-to-text": ([{"generated_text": "a giraffe "}], Caption(generated_text="a giraffe ")),
-    "object-detection": (
-        [{"score": 0.9, "label": "cat", "box": BOX}],
-        [DetectedObject(score=0.9, label="cat", box=Box(xmin=1, ymin=2, xmax=3, ymax=4))],
-    ),
-    "question-answering": (
-        {"score": 0.9, "start": 13, "end": 19, "answer": "London"},
-        [Answer(score=0.9, start=13, end=19, answer="London")],
-    ),
-    "sentence-similarity": ([0.9, 0.1], [0.9, 0.1]),
-    "summarization": ([{"summary_text": "It is tall."}], Summary(summary_text="It is tall.")),
-    "table-question-answering": (
-        {"answer": "SUM > 4512", "coordinates": [[1, 1]], "cells": ["4512"], "aggregator": "SUM"},
-        TableAnswer(answer="SUM > 4512", coordinates=((1, 1),), cells=("4512",), aggregator="SUM"),
-    ),
-    "tabular-classification": ([5, "good"], [5, "good"]),
-    "tabular-regression": ([270.5, 313], [270.5, 313]),
-    "text-classification": ([LABELS], [Label(label="happy", score=0.75), Label(label="sad", score=0.25)]),
-    "text-generation": (GENERATED, TextGeneration(generated_text=" there was", finish_reason="stop",
-                                                  details={"finish_reason": "stop"})),
-    "text-to-audio": (FLAC, Audio(FLAC, "audio/flac")),
-    "text-to-image": (PNG, Image(PNG, "image/png")),
-    "text-to-speech": (FLAC, Audio(FLAC, "audio/flac")),
-    "token-classification": (
-        [{"entity_group": "PER", "score": 0.9, "word": "Sarah", "start": 0, "end": 5}],
-        [Entity(entity_group="PER", score=0.9, word="Sarah", start=0, end=5)],
-    ),
-    "translation": ([{"translation_text": "Bonjour"}], Translation(translation_text="Bonjour")),
-    "visual-question-answering": ([{"score": 0.9, "answer": "2"}], [Answer(score=0.9, answer="2")]),
-    "zero-shot-classification": (LABELS, [Label(label="happy", score=0.75), Label(label="sad", score=0.25)]),
-    "zero-shot-image-classification": (LABELS, [Label(label="happy", score=0.75), Label(label="sad", score=0.25)]),
-}  # fmt: skip
+    "text-to-audio": Audio(FLAC, "audio/flac"),
+    "text-to-image": Image(PNG, "image/png"),
+    "text-to-speech": Audio(FLAC, "audio/flac"),
+    "token-classification": [Entity(entity_group="PER", score=0.9, word="Sarah", start=0, end=5)],
+    "translation": Translation(translation_text="Bonjour"),
+    "visual-question-answering": [Answer(score=0.9, answer="2")],
+    "zero-shot-classification": LABELLED,
+    "zero-shot-image-classification": LABELLED,
+}
 FILES = {"image-to-image", "text-to-audio", "text-to-image", "text-to-speech"}
-LISTS = {task for task, (_, result) in ANSWERS.items() if isinstance(result, list)}
+LISTS = {task for task, result in RESULTS.items() if isinstance(result, list)}
 
 
 def answer_to(task: str) -> Response:
-    payload = ANSWERS[task][0]
-    if not isinstance(payload, bytes):
-        return reply(payload)
-    return Response(200, {"content-type": "image/jpeg" if payload == JPEG else ""}, payload)
+    payload = ANSWERS[task]
+    return Response(200, {}, payload) if isinstance(payload, bytes) else reply(payload)
 
 
 def ask(task: str, *outcomes: Any, at: Provider = HF_INFERENCE, call: Call | None = None, **arguments: Any) -> Any:
@@ -299,8 +273,8 @@ def test_one_text_has_one_row(rows: Any, shape: tuple[int, ...]) -> None:
 def test_an_answer_becomes_what_the_task_promises(task: str) -> None:
     """Every field of it, in the type that the function names."""
     result = read(task, answer_to(task))
-    assert result == ANSWERS[task][1]
-    assert type(result) is (Items if task in LISTS else type(ANSWERS[task][1]))
+    assert result == RESULTS[task]
+    assert type(result) is (Items if task in LISTS else type(RESULTS[task]))
 
 
 @pytest.mark.parametrize(
@@ -308,9 +282,9 @@ def test_an_answer_becomes_what_the_task_promises(task: str) -> None:
 )
 def test_a_list_may_be_wrapped_or_one_alone(task: str) -> None:
     """Servers differ: a list in a list, or no list for a single item, is read as the list it stands for."""
-    items = ANSWERS[task][0]
+    items = ANSWERS[task]
     items = items[0] if task == "text-classification" else items if isinstance(items, list) else [items]
-    expected = ANSWERS[task][1]
+    expected = RESULTS[task]
     assert read(task, reply(items)) == read(task, reply([items])) == expected
     assert read(task, reply(items[0])) == expected[:1]
     assert read(task, reply([items, items])) == [*expected, *expected]
@@ -325,9 +299,9 @@ def test_nothing_found_is_a_result(task: str) -> None:
 @pytest.mark.parametrize("task", [task for task in TASKS if task not in LISTS | FILES | {"feature-extraction"}])
 def test_a_single_answer_may_stand_in_a_list(task: str) -> None:
     """Alone, in a list, or in two; the first where there are several."""
-    payload = ANSWERS[task][0]
+    payload = ANSWERS[task]
     one = payload[0] if isinstance(payload, list) else payload
-    expected = ANSWERS[task][1]
+    expected = RESULTS[task]
     assert read(task, reply(one)) == read(task, reply([one])) == read(task, reply([[one]])) == expected
     assert read(task, reply([one, {}])) == expected
 
@@ -517,7 +491,7 @@ def test_any_json_is_read_or_refused(task: str, payload: Any) -> None:
         result = read(task, reply(payload))
     except ResponseError:
         return
-    assert type(result) is (Items if task in LISTS else type(ANSWERS[task][1]))
+    assert type(result) is (Items if task in LISTS else type(RESULTS[task]))
 
 
 @given(st.binary(max_size=40), st.sampled_from(["", "image/png", "audio/wav", "application/json", "text/html"]))
@@ -577,7 +551,7 @@ def test_an_endpoint_takes_every_task_at_its_root(task: str) -> None:
         assert type(result) is (Video if "video" in task else Image)
     else:
         assert request.json == SENT[task] or request.content == Media(SENT[task])
-        assert result == ANSWERS[task][1]
+        assert result == RESULTS[task]
 
 
 @pytest.mark.parametrize("task", ["image-text-to-image", "image-text-to-video"])
