@@ -7,11 +7,13 @@ A job is two flows with plain data between them. `submit` gives a `Ticket`, whic
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from hfclient.errors import JobCancelledError, JobFailedError
+from hfclient.complaints import complaint_in, error_in_success
+from hfclient.errors import JobCancelledError, JobError, JobFailedError
 from hfclient.flow import JSON, Flow, Progress, Request, Response, Undo, Wait
+from hfclient.retry import retry_after
 
 if TYPE_CHECKING:
     from hfclient.call import Call
@@ -22,6 +24,9 @@ State: TypeAlias = Literal["queued", "running", "done", "failed", "cancelled"]
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 5.0
 GROWTH = 1.5
+LONGEST_ASKED_FOR = 30.0
+
+PENDING = frozenset({"queued", "running"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +43,8 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a job stands. `answer` is what the provider said, from which a job that is done is collected."""
+    """How a job stands. `answer` is what the provider said, from which a job that is done is collected; `pause` is how
+    many seconds it asked not to be asked again."""
 
     state: State
     answer: JSON = None
@@ -46,6 +52,24 @@ class Standing:
     position: int | None = None
     fraction: float | None = None
     logs: tuple[str, ...] = ()
+    pause: float = 0.0
+
+    @classmethod
+    def told(
+        cls,
+        word: JSON,
+        states: Mapping[str, State],
+        answer: JSON,
+        *,
+        reason: JSON = None,
+        fraction: float | None = None,
+    ) -> Standing:
+        """By the provider's own word, whose meanings are in `states`, in lower case. A word that is not there counts as
+        running, for a new one is no reason to give up; no word at all counts as queued. What is wrong may have any of
+        the shapes that errors have."""
+        state = states.get(word.lower(), "running") if isinstance(word, str) and word else "queued"
+        complaint = complaint_in(reason) if state in {"failed", "cancelled"} else None
+        return cls(state, answer, complaint.message if complaint else None, fraction=fraction)
 
     def progress(self) -> Progress:
         return Progress(self.state, self.position, self.fraction, self.logs, self.reason)
@@ -69,9 +93,9 @@ class JobPlan:
         """What comes of a job that is under way."""
         standing = (yield from self.look(ticket)) if ticket.first is None else self.read(ticket.first)
         pauses = growing_pauses()
-        while standing.state in {"queued", "running"}:
+        while standing.state in PENDING:
             yield standing.progress()
-            yield Wait(next(pauses))
+            yield Wait(max(next(pauses), min(standing.pause, LONGEST_ASKED_FOR)))
             standing = yield from self.look(ticket)
         yield standing.progress()
         yield Undo(None)
@@ -82,7 +106,18 @@ class JobPlan:
     def look(self, ticket: Ticket) -> Flow[Standing]:
         """How the job stands now."""
         reply: Response = yield ticket.poll
-        return self.read(reply.json())
+        payload = reply.json()
+        standing = self.read(payload)
+        # An answer that knows of no state may be an error with a success status: then waiting on would be in vain.
+        if standing.state == "queued" and (complaint := error_in_success(payload)):
+            raise JobError(
+                f"Asked how the job stands, the provider answered with an error: {complaint.message}",
+                job_id=ticket.id,
+                status=reply.status,
+                body=reply.text(),
+                advice="It may go on all the same: a job of client.submit(…) can be asked again.",
+            )
+        return replace(standing, pause=retry_after(reply.headers) or 0.0)
 
 
 def growing_pauses() -> Iterator[float]:

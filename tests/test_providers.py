@@ -38,8 +38,8 @@ CHAT_ADDRESSES = {
     "together": "https://api.together.xyz/v1/chat/completions",
     "zai-org": "https://api.z.ai/api/paas/v4/chat/completions",
 }
-NO_CHAT = {"fal-ai", "replicate", "wavespeed"}
-OWN_KEY_ONLY = {"hyperbolic", "mistral", "nebius", "openai", "sambanova"}
+NO_CHAT = {"black-forest-labs", "fal-ai", "replicate", "wavespeed"}
+OWN_KEY_ONLY = {"black-forest-labs", "hyperbolic", "mistral", "nebius", "openai", "sambanova"}
 
 ALL = {provider.name: provider for provider in (*PROVIDERS, ROUTER, ENDPOINT)}
 CHATTING = [provider for provider in ALL.values() if CHAT in provider.tasks]
@@ -76,10 +76,13 @@ def test_the_router_leads_to_all_but_these() -> None:
     assert all(provider.variables for provider in PROVIDERS if not provider.routed)
 
 
-def test_only_fal_has_a_scheme_of_its_own() -> None:
-    """fal's keys travel as `Key …`, all others as `Bearer …`."""
-    assert {provider.name: provider.scheme for provider in PROVIDERS if provider.scheme != "Bearer"} == {
-        "fal-ai": "Key"
+def test_two_have_a_scheme_of_their_own() -> None:
+    """fal's keys travel as `Key …`, Black Forest Labs' bare in a header of its own, all others as `Bearer …`."""
+    usual = ("authorization", "Bearer")
+    schemes = {provider.name: (provider.key_header, provider.scheme) for provider in PROVIDERS}
+    assert {name: scheme for name, scheme in schemes.items() if scheme != usual} == {
+        "fal-ai": ("authorization", "Key"),
+        "black-forest-labs": ("x-key", ""),
     }
 
 

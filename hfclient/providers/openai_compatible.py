@@ -85,6 +85,23 @@ def without_prefix(prefix: str) -> Change:
     return lambda body: {**body, "model": body["model"].removeprefix(prefix)} if body.get("model") else body
 
 
+def size_as_text(body: Body) -> Body:
+    """The provider wants width and height as `size="1024x768"`; one alone stays as it is."""
+    if body.get("width") is None or body.get("height") is None:
+        return body
+    rest = {name: value for name, value in body.items() if name not in {"width", "height"}}
+    return {**rest, "size": rest.get("size", f"{body['width']}x{body['height']}")}
+
+
+def size_apart(body: Body) -> Body:
+    """The provider wants the two numbers of `target_size` as `width` and `height`; those given beside it win."""
+    match body:
+        case {"target_size": {"width": width, "height": height}, **rest}:
+            return {**rest, "width": rest.get("width", width), "height": rest.get("height", height)}
+        case _:
+            return body
+
+
 def json_schema_as(kind: str) -> Change:
     """The provider wants a schema as `{"type": kind, "schema": …}`, not in OpenAI's envelope."""
 
@@ -243,6 +260,12 @@ def _error_among_events(content: bytes) -> str | None:
         if event.event == "error":
             return event.data.decode("utf-8", "replace")
     return None
+
+
+def with_model(body: Body, route: Route) -> Body:
+    """The body with the provider's id of the model, which stands first, and which nothing overrides."""
+    model: Body = {} if route.model_id is None else {"model": route.model_id}
+    return {**model, **body, **model}
 
 
 def filled_path(path: str, route: Route) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from typing import Any, TypeGuard, TypeVar, cast
+from urllib.parse import unquote, urlsplit
 
 from pydantic import ValidationError
 
 from hfclient.complaints import error_in_success
 from hfclient.errors import ResponseError
 from hfclient.flow import JSON, Response
+from hfclient.route import Route
 from hfclient.types.base import Wire, first_fault
 from hfclient.types.items import Items
 
@@ -96,3 +98,19 @@ def at(payload: JSON, *steps: str | int) -> JSON:
         except (KeyError, IndexError, TypeError):
             return None
     return payload
+
+
+def path_of(address: JSON, route: Route) -> str:
+    """The path of an address out of an answer, to be asked for at the route's own address and at no other host.
+
+    The router may have written itself into it, and then its own part of the path is taken off.
+    """
+    try:
+        path = urlsplit(address if isinstance(address, str) and address.isprintable() else "").path
+    except ValueError:
+        path = ""
+    own = urlsplit(route.base_url).path.rstrip("/")
+    path = path.removeprefix(own) if path.startswith(f"{own}/") else path
+    if not path.startswith("/") or ".." in unquote(path).split("/"):
+        raise ResponseError("The answer does not say where to ask about the job.", advice=REPORT)
+    return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hfclient.provider import Provider
+from hfclient.providers import black_forest_labs, novita, together_video, wavespeed, zai
 from hfclient.providers.completions import completions
 from hfclient.providers.embeddings import embeddings
 from hfclient.providers.endpoint import endpoint_tasks
@@ -29,6 +30,16 @@ TOGETHERS_IMAGES = images(
 
 PROVIDERS: tuple[Provider, ...] = (
     Provider("baseten", "https://inference.baseten.co", {CHAT: chat()}, ("BASETEN_API_KEY",)),
+    Provider(
+        "black-forest-labs",
+        black_forest_labs.URL,
+        black_forest_labs.TASKS,
+        ("BFL_API_KEY",),
+        scheme="",
+        key_header="x-key",
+        routed=False,
+        mapped=False,
+    ),
     Provider(
         "cerebras",
         "https://api.cerebras.ai",
@@ -116,7 +127,11 @@ PROVIDERS: tuple[Provider, ...] = (
     Provider(
         "novita",
         "https://api.novita.ai",
-        {CHAT: chat("/v3/openai/chat/completions"), GENERATION: completions("/v3/openai/completions")},
+        {
+            CHAT: chat("/v3/openai/chat/completions"),
+            GENERATION: completions("/v3/openai/completions"),
+            **novita.TASKS,
+        },
         ("NOVITA_API_KEY",),
     ),
     Provider(
@@ -171,14 +186,17 @@ PROVIDERS: tuple[Provider, ...] = (
                 renamed(**{"timestamp_granularities[]": "timestamp_granularities"}),
                 takes_addresses=True,
             ),
+            **together_video.TASKS,
         },
         ("TOGETHER_API_KEY", "TOGETHERAI_API_KEY"),
     ),
-    Provider("wavespeed", "https://api.wavespeed.ai", {}, ("WAVESPEED_API_KEY",)),
+    Provider(
+        "wavespeed", "https://api.wavespeed.ai", wavespeed.TASKS, ("WAVESPEED_API_KEY",), otherwise=wavespeed.ANYTHING
+    ),
     Provider(
         "zai-org",
         "https://api.z.ai",
-        {CHAT: chat("/api/paas/v4/chat/completions")},
+        {CHAT: chat("/api/paas/v4/chat/completions"), **zai.TASKS},
         ("ZAI_API_KEY", "Z_AI_API_KEY"),
         headers={"x-source-channel": "hugging_face", "accept-language": "en-US,en"},
     ),
