@@ -231,7 +231,7 @@ async def sent_by_them(case: Case) -> Sent:
         asked["extra_body"] = extra
     where = {"base_url": case.base_url} if case.base_url else {"provider": case.provider}
     with theirs.their_network(answering(theirs.their_httpx, seen)):
-        client = theirs.their_client(token=case.token, **where, **told)
+        client = theirs.AsyncInferenceClient(token=case.token, **where, **told)
         answer = await client.chat_completion(
             asked.pop("messages", [HELLO]), model=case.model, stream=case.stream, **asked
         )

@@ -15,7 +15,7 @@ from huggingface_hub import AsyncInferenceClient
 from huggingface_hub.inference._providers import PROVIDERS, _common, hf_inference
 from huggingface_hub.utils import _http
 
-__all__ = ["HEADERS", "HF", "MODEL", "OWN", "PROVIDERS", "their_client", "their_httpx", "their_network"]
+__all__ = ["HEADERS", "HF", "MODEL", "OWN", "PROVIDERS", "AsyncInferenceClient", "their_httpx", "their_network"]
 
 their_httpx: Any = getattr(_http, "httpx2", None) or getattr(_http, "httpx", None)
 if their_httpx is None or not hasattr(_http, "set_async_client_factory"):
@@ -32,12 +32,6 @@ HEADERS = (
 Handle = Callable[[Any], Any]
 
 
-def their_client(**told: Any) -> AsyncInferenceClient:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # about bill_to and a provider's key
-        return AsyncInferenceClient(**told)
-
-
 @contextmanager
 def their_network(handle: Handle) -> Iterator[None]:
     """Their requests, those made in threads too, are answered by `handle`; nothing is remembered afterwards."""
@@ -51,7 +45,9 @@ def their_network(handle: Handle) -> Iterator[None]:
     _http.set_client_factory(lambda: their_httpx.Client(transport=transport))
     _http.set_async_client_factory(lambda: their_httpx.AsyncClient(transport=transport))
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they are theirs
+            yield
     finally:
         _common._fetch_inference_provider_mapping.cache_clear()
         hf_inference._check_supported_task.cache_clear()
