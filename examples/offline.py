@@ -42,6 +42,7 @@ SPOKEN = (
     ("story", CUT_OFF),
 )
 WORDS = {"city": "Paris", "name": "Paris", "country": "France", "unit": "celsius"}
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
 USAGE = {"prompt_tokens": 14, "completion_tokens": 21, "total_tokens": 35}
 Body = dict[str, Any]
 
@@ -50,7 +51,14 @@ def service(*, busy: Collection[str] = ("groq",), pause: float = 0) -> Handler:
     """Hub and router in one; `busy` providers answer 429, and `pause` seconds pass between the words of a stream."""
     entry = {"status": "live", "task": "conversational"}
     mapping = {name: {**entry, "providerId": f"{name}/model"} for name in PROVIDERS}
-    return by_path({"/api/models/": hub(mapping), "/": lambda request: _chat(request, busy, pause)})
+    return by_path(
+        {
+            "/api/models/": hub(mapping),
+            "/v1/images/generations": lambda _: json_answer({"data": [{"b64_json": PIXEL}]}),
+            "/v1/audio/transcriptions": lambda _: json_answer({"text": SPOKEN[1][1]}),
+            "/": lambda request: _chat(request, busy, pause),
+        }
+    )
 
 
 @contextmanager

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from types import TracebackType
-from typing import Any, Never, NoReturn, Self, cast
+from typing import TYPE_CHECKING, Any, Never, NoReturn, Self, cast
 
 import anyio.to_thread
 import httpx
@@ -24,15 +25,28 @@ from hfclient.registry import Registry
 from hfclient.remote import Remote
 from hfclient.retry import Retry
 from hfclient.routing import Router
-from hfclient.settings import SEMCONVS, TRANSPORTS, Semconv, Settings, TransportKind, one_of, saved_token
+from hfclient.settings import (
+    HUB_URL,
+    ROUTER_URL,
+    SEMCONVS,
+    TRANSPORTS,
+    Semconv,
+    Settings,
+    TransportKind,
+    one_of,
+    saved_token,
+)
 from hfclient.single_flight import SingleFlight
 from hfclient.sse import MAX_EVENT_BYTES
 from hfclient.tasks import anything
 from hfclient.tasks.chat import Chat, ChatSettings
 from hfclient.transport import Transport
 
+if TYPE_CHECKING:
+    from hfclient.sandbox import Sandbox
+
 DEFAULT_NAMES = ("provider", "model", "bill_to", "base_url", "timeout", "deadline", "retry", "headers")
-CONNECTION_NAMES = ("http_client", "transport", "max_connections", "max_event_bytes", "semconv")
+CONNECTION_NAMES = ("http_client", "transport", "max_connections", "max_event_bytes", "semconv", "sandbox")
 
 # Asked of a client by name, what belongs to a call is told where it goes.
 OF_A_CHAT = {
@@ -99,6 +113,11 @@ class Shared:
     semconv: Semconv
     max_event_bytes: int
 
+    @classmethod
+    def anew(cls, settings: Settings, transport: Transport, semconv: Semconv, max_event_bytes: int) -> Shared:
+        hub = Hub(transport, settings.hub_url)
+        return cls(settings, transport, hub, Registry(), Login(), {}, semconv, max_event_bytes)
+
 
 class Client:
     """A bundle of defaults for calls to any inference provider, and the connections to make them over.
@@ -134,32 +153,28 @@ class Client:
         max_connections: int = MAX_CONNECTIONS,
         max_event_bytes: int = MAX_EVENT_BYTES,
         semconv: Semconv | None = None,
+        sandbox: bool | Sandbox | None = None,
         **unknown: Never,
     ) -> None:
         for name in unknown:
             known = {"token", "keys", *DEFAULT_NAMES, *CONNECTION_NAMES}
             raise unknown_option(name, known, where="Client", elsewhere=OF_A_CHAT)
         settings = Settings.from_environment()
+        if place := _sandbox_for(sandbox, settings, http_client):
+            settings, token, http_client = _into(place, settings, token, http_client or transport)
         given = (provider, model, bill_to, base_url, timeout, deadline, retry, headers)
         defaults = Defaults().changed(
             {name: value for name, value in zip(DEFAULT_NAMES, given, strict=True) if value is not None}
         )
         kind = cast("TransportKind", one_of("transport", transport, TRANSPORTS)) if transport else settings.transport
-        connection = Transport(
+        connections = Transport(
             kind=kind,
             http_client=_http_client(http_client, transport),
             max_connections=_whole("max_connections", max_connections),
+            network=settings.network,
         )
-        shared = Shared(
-            settings,
-            connection,
-            Hub(connection, settings.hub_url),
-            Registry(),
-            Login(),
-            {},
-            cast("Semconv", one_of("semconv", semconv, SEMCONVS)) if semconv else settings.semconv,
-            _whole("max_event_bytes", max_event_bytes),
-        )
+        names = cast("Semconv", one_of("semconv", semconv, SEMCONVS)) if semconv else settings.semconv
+        shared = Shared.anew(settings, connections, names, _whole("max_event_bytes", max_event_bytes))
         self._become(defaults, _given_keys(token, defaults, {} if keys is None else keys), shared)
 
     @classmethod
@@ -329,6 +344,35 @@ def _http_client(given: Any, transport: TransportKind | None) -> httpx.AsyncClie
     if given is None or isinstance(given, httpx.AsyncClient):
         return given
     raise InputError(f"http_client must be an httpx.AsyncClient, not {type(given).__module__}.{type(given).__name__}.")
+
+
+def _sandbox_for(asked: Any, settings: Settings, http_client: object) -> Sandbox | None:
+    """The sandbox that was asked for: here, for every client around, or in the environment."""
+    if asked is False or (
+        asked is None and (http_client is not None or not ("hfclient.sandbox" in sys.modules or settings.sandbox))
+    ):
+        return None
+    from hfclient.sandbox import Sandbox, in_use  # noqa: PLC0415  only where it is asked for
+
+    if asked is None:
+        return in_use() or (Sandbox() if settings.sandbox else None)
+    if asked is True:
+        return Sandbox()
+    if not isinstance(asked, Sandbox):
+        raise InputError(f"sandbox={asked!r} is no sandbox.", advice="Pass True, or Sandbox(…).")
+    return asked
+
+
+def _into(
+    sandbox: Sandbox, settings: Settings, token: str | None, connections: object
+) -> tuple[Settings, str, httpx.AsyncClient]:
+    """What leads every request into a sandbox: the addresses it knows, a token that opens nothing, its transport."""
+    from hfclient.sandbox import TOKEN, SandboxTransport  # noqa: PLC0415  only where it is asked for
+
+    if connections:
+        raise InputError("A sandbox has connections of its own.", advice="Leave out http_client= and transport=.")
+    settings = replace(settings, hub_url=HUB_URL, router_url=ROUTER_URL)
+    return settings, token or TOKEN, httpx.AsyncClient(transport=SandboxTransport(sandbox))
 
 
 def _whole(name: str, value: Any) -> int:

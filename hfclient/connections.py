@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import urllib.request
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -13,14 +14,14 @@ import anyio
 import httpx
 from sniffio import current_async_library
 
-from hfclient.errors import InputError, MissingExtraError
+from hfclient.errors import ConnectionFailedError, InputError, MissingExtraError
 from hfclient.redact import safe_url
 from hfclient.retry import prepare_retries
 
 if TYPE_CHECKING:
     import ssl
 
-    from hfclient.settings import TransportKind
+    from hfclient.settings import Network, TransportKind
 
 KEEP_ALIVE_SECONDS = 30.0
 
@@ -134,8 +135,11 @@ class AiohttpConnections:
 class Carriers:
     """Makes carriers of one kind. Those of httpx lead to one origin each, the others anywhere by the same proxy."""
 
-    def __init__(self, kind: TransportKind, given: httpx.AsyncClient | None, proxies: Proxies) -> None:
+    def __init__(
+        self, kind: TransportKind, given: httpx.AsyncClient | None, proxies: Proxies, network: Network = "any"
+    ) -> None:
         self._kind = kind
+        self._network = network
         self._given = given
         self._proxies = proxies
         self._tls: ssl.SSLContext | None = None
@@ -152,6 +156,11 @@ class Carriers:
         """What a carrier must be made for to reach this origin."""
         if self._given is not None:
             return ""
+        if self._network == "loopback" and not _is_here(origin) and not _is_played():
+            raise ConnectionFailedError(
+                f"{origin} is not on this machine, and HFCLIENT_NETWORK=loopback allows nothing else.",
+                advice="In a test, use the fixture hf_sandbox, or mark the test with hf_network.",
+            )
         return origin if self._kind == "httpx" else self._proxies.proxy_for(origin) or ""
 
     def make(self, key: str) -> Carrier:
@@ -161,6 +170,15 @@ class Carriers:
         if self._kind == "httpx":
             return HttpxConnection(tls, self._proxies.proxy_for(key))
         return AiohttpConnections(tls, key or None)
+
+
+def _is_here(origin: str) -> bool:
+    return re.fullmatch(r"localhost|::1|127(\.\d+){3}", urlsplit(origin).hostname or "") is not None
+
+
+def _is_played() -> bool:
+    """Whether somebody, respx for one, stands in for httpx's own way to the network."""
+    return httpx.AsyncHTTPTransport.handle_async_request.__module__ != httpx.AsyncHTTPTransport.__module__
 
 
 class _Body(httpx.AsyncByteStream):

@@ -18,7 +18,9 @@ ROUTER_URL = "https://router.huggingface.co"
 TransportKind = Literal["httpx", "aiohttp"]
 Semconv = Literal["2026-10", "1.41"]
 TRANSPORTS = ("httpx", "aiohttp")
+Network = Literal["any", "loopback"]
 SEMCONVS = ("2026-10", "1.41")
+NETWORKS = ("any", "loopback")
 
 logger = logging.getLogger("hfclient")
 
@@ -31,16 +33,20 @@ class Settings:
     router_url: str = ROUTER_URL
     transport: TransportKind = "httpx"
     semconv: Semconv = "2026-10"
+    network: Network = "any"
+    sandbox: bool = False
 
     @classmethod
     def from_environment(cls) -> Settings:
-        """`HF_ENDPOINT`, `HFCLIENT_ROUTER`, `HFCLIENT_TRANSPORT`, `HFCLIENT_SEMCONV` and `HFCLIENT_LOG`."""
+        """`HF_ENDPOINT` and the variables whose names begin with `HFCLIENT_`."""
         follow_log_variable(os.environ.get("HFCLIENT_LOG"))
         return cls(
             hub_url=checked_base_url(os.environ.get("HF_ENDPOINT") or HUB_URL, "HF_ENDPOINT").rstrip("/"),
             router_url=checked_base_url(os.environ.get("HFCLIENT_ROUTER") or ROUTER_URL, "HFCLIENT_ROUTER").rstrip("/"),
             transport=cast("TransportKind", _choice("HFCLIENT_TRANSPORT", TRANSPORTS)),
             semconv=cast("Semconv", _choice("HFCLIENT_SEMCONV", SEMCONVS)),
+            network=cast("Network", _choice("HFCLIENT_NETWORK", NETWORKS)),
+            sandbox=_choice("HFCLIENT_SANDBOX", ("0", "1")) == "1",
         )
 
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hfclient.flow import Files
-    from hfclient.settings import TransportKind
+    from hfclient.settings import Network, TransportKind
     from hfclient.upload import File
 
 SUCCESS = range(200, 300)
@@ -64,10 +64,15 @@ class Transport:
     """Sends requests, over connections of its own or over a client it was given."""
 
     def __init__(
-        self, *, kind: TransportKind = "httpx", http_client: httpx.AsyncClient | None = None, max_connections: int
+        self,
+        *,
+        kind: TransportKind = "httpx",
+        http_client: httpx.AsyncClient | None = None,
+        max_connections: int,
+        network: Network = "any",
     ) -> None:
         self._preparing: SingleFlight[None] = SingleFlight()
-        self._carriers = Carriers(kind, http_client, Proxies.from_environment())
+        self._carriers = Carriers(kind, http_client, Proxies.from_environment(), network)
         self._pools = Pools(self._carriers.make, max_connections=max_connections)
 
     async def send(self, request: Request, to: Destination) -> Response:
@@ -285,28 +290,32 @@ def _outgoing(request: Request, body: Body | None, to: Destination, url: str, si
             headers |= to.key.header()
         query = {**query, **to.query}
     address = _parsed(url)
-    return httpx.Request(
+    content = _content(body, headers)
+    outgoing = httpx.Request(
         request.method,
         address.copy_merge_params(query) if query else address,
         headers=headers,
         extensions={"timeout": _timeouts(to.timeout), "silence": _seconds(silence)},
-        **_content(body, headers),
+        content=content,
     )
+    if isinstance(content, Sending):
+        outgoing.stream = content  # httpx had wrapped it
+    return outgoing
 
 
-def _content(body: Body | None, headers: dict[str, str]) -> dict[str, Any]:
-    """The body in httpx's terms, and the headers that tell of it."""
+def _content(body: Body | None, headers: dict[str, str]) -> bytes | Sending | None:
+    """The body in httpx's terms; the headers that tell of it are added."""
     if body is None:
-        return {}
+        return None
     if body.binding:
         headers["content-type"] = body.media_type or ""
     elif body.media_type:
         headers.setdefault("content-type", body.media_type)
     whole = body.whole
     if whole is not None:
-        return {"content": whole}
+        return whole
     headers["content-length"] = str(body.length)
-    return {"stream": Sending(body)}
+    return Sending(body)
 
 
 def _log(request: Request, to: Destination, url: str, outcome: object, started: float) -> None:

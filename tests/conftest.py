@@ -10,7 +10,14 @@ import pytest
 from hfclient.providers.table import PROVIDERS
 
 KEY_VARIABLES = [variable for provider in PROVIDERS for variable in provider.variables]
-OUR_VARIABLES = ["HF_ENDPOINT", "HFCLIENT_ROUTER", "HFCLIENT_TRANSPORT", "HFCLIENT_SEMCONV", "HFCLIENT_LOG"]
+OUR_VARIABLES = [
+    "HF_ENDPOINT",
+    "HFCLIENT_ROUTER",
+    "HFCLIENT_TRANSPORT",
+    "HFCLIENT_SEMCONV",
+    "HFCLIENT_LOG",
+    "HFCLIENT_SANDBOX",
+]
 TOKEN_VARIABLES = ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"]
 
 

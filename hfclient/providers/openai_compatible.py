@@ -168,14 +168,13 @@ def _odd_chunk(event: Event, fault: str) -> ChatCompletionChunk:
 
 def broken_off(event: Event, payload: JSON) -> StreamFailedError | None:
     """The error that an event tells of, in any of its shapes; None where it tells of none."""
-    text = event.data.decode("utf-8", "replace")
     complaint = complaint_in(payload) if event.event == "error" else complaint_within(payload)
-    if complaint:
-        code = complaint.code or complaint.kind
-        return StreamFailedError(f"The stream broke off: {complaint.message}", code=code, body=text)
-    if event.event == "error":
-        return StreamFailedError(f"The stream broke off: {text or 'no reason given'}", body=text)
-    return None
+    if complaint is None and event.event != "error":
+        return None
+    text = event.data.decode("utf-8", "replace")
+    said = complaint.message if complaint else text or "no reason given"
+    code = (complaint.code or complaint.kind) if complaint else None
+    return StreamFailedError(f"The stream broke off: {said}", code=code, body=text)
 
 
 def _holds_choices(payload: JSON) -> bool:
