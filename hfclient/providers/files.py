@@ -113,7 +113,7 @@ def _instead(kind: type[File], content: bytes, label: str) -> str | None:
         return None if (found == "image") == (kind.kind == "image") else media_type
     start = content[:64].lstrip().lower()
     if start.startswith((b"<!doctype html", b"<html")):
-        return "a web page"
+        return "a web page (text/html)"
     if label.endswith("json") or (start[:1] in {b"{", b"["} and json_or_none(content) is not None):
         return "JSON"
     return label if label.startswith("text/") else None
