@@ -1,18 +1,34 @@
-"""Pictures, sounds and films out of answers: the body itself, base64 within JSON, or a file at an address."""
+"""Pictures, sounds and films: into requests as addresses, out of answers as the body, as base64 or from an address."""
 
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 from urllib.parse import unquote_to_bytes
 
 from hfclient.complaints import error_in_success
 from hfclient.errors import ResponseError
-from hfclient.flow import JSON, Fetch, Fetched, Flow, Response, json_or_none
+from hfclient.flow import JSON, Fetch, Fetched, Flow, Load, Response, json_or_none
+from hfclient.media import Loaded, Media
 from hfclient.providers.reading import REPORT, unusable
 from hfclient.types.files import File
 
 FileT = TypeVar("FileT", bound=File)
+
+
+def as_url(media: Media, *, relabelled: Callable[[str], str] | None = None) -> Flow[str]:
+    """Media for a provider that fetches files itself: an http(s) address as it is, anything else as a data: URL.
+
+    `relabelled` gives the name by which the provider knows a media type.
+    """
+    if media.url is not None and media.is_remote:
+        return media.url
+    loaded: Loaded = yield Load(media)
+    if relabelled is not None:
+        loaded = replace(loaded, media_type=relabelled(loaded.media_type))
+    return loaded.data_uri()
 
 
 def from_body(kind: type[FileT], reply: Response) -> FileT:
