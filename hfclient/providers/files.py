@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes
 
+from hfclient.call import Call
 from hfclient.complaints import error_in_success
-from hfclient.errors import ResponseError
+from hfclient.errors import InputError, ResponseError
 from hfclient.flow import JSON, Fetch, Fetched, Flow, Load, Response, json_or_none
-from hfclient.media import Loaded, Media
+from hfclient.media import Loaded, Media, as_media, is_media
 from hfclient.providers.reading import REPORT, unusable
 from hfclient.types.files import File
 
@@ -29,6 +30,20 @@ def as_url(media: Media, *, relabelled: Callable[[str], str] | None = None) -> F
     if relabelled is not None:
         loaded = replace(loaded, media_type=relabelled(loaded.media_type))
     return loaded.data_uri()
+
+
+def named_inputs(call: Call) -> Flow[dict[str, Any]]:
+    """What a task without a function here is told, by the provider's own names; media in it as addresses."""
+    if not isinstance(call.inputs, Mapping):
+        raise InputError(
+            f"The inputs for {call.task} are of type {type(call.inputs).__name__}, but this provider wants names.",
+            advice='Pass a mapping, such as {"prompt": "…"} or {"image_url": Path("cat.png")}.',
+        )
+    told: dict[str, Any] = {**call.inputs, **call.parameters}  # pyright: ignore[reportUnknownMemberType]
+    for name, value in told.items():
+        if is_media(value):
+            told[name] = yield from as_url(as_media(value, strings="url", what=name))
+    return told
 
 
 def from_body(kind: type[FileT], reply: Response) -> FileT:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from typing import TypeVar
+from urllib.parse import unquote, urlsplit
 
 from pydantic import ValidationError
 
 from hfclient.complaints import error_in_success
 from hfclient.errors import ResponseError
 from hfclient.flow import JSON, Response
+from hfclient.route import Route
 from hfclient.types.base import Wire, first_fault
 from hfclient.types.items import Items
 
@@ -68,3 +70,23 @@ def at(payload: JSON, *steps: str | int) -> JSON:
         except (KeyError, IndexError, TypeError):
             return None
     return payload
+
+
+def items_of(payload: JSON) -> list[JSON]:
+    """The items of a list; none where there is no list."""
+    return list(payload) if isinstance(payload, list) else []  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType]
+
+
+def path_of(address: JSON, route: Route) -> str:
+    """The path of an address out of an answer, to be asked for at the route's own address and at no other host.
+
+    The router may have written itself into it, and then its own part of the path is taken off.
+    """
+    own = route.base_url.partition("?")[0].rstrip("/")
+    try:
+        path = urlsplit(str(address or "").removeprefix(own)).path
+    except ValueError:
+        path = ""
+    if not path.startswith("/") or ".." in unquote(path).split("/"):
+        raise ResponseError("The answer does not say where to ask about the job.", advice=REPORT)
+    return path

@@ -6,6 +6,7 @@ from hfclient.provider import Provider
 from hfclient.providers.completions import completions
 from hfclient.providers.embeddings import embeddings
 from hfclient.providers.endpoint import endpoint_tasks
+from hfclient.providers.fal_tasks import FAL_ANY_TASK, FAL_TASKS
 from hfclient.providers.hf_inference import any_task, hf_tasks
 from hfclient.providers.openai_compatible import chat, json_schema_as, renamed, without, without_prefix
 
@@ -37,7 +38,7 @@ PROVIDERS: tuple[Provider, ...] = (
         },
         ("DEEPINFRA_API_KEY", "DEEPINFRA_TOKEN"),
     ),
-    Provider("fal-ai", "https://fal.run", {}, ("FAL_KEY", "FAL_API_KEY"), scheme="Key"),
+    Provider("fal-ai", "https://fal.run", FAL_TASKS, ("FAL_KEY", "FAL_API_KEY"), scheme="Key", otherwise=FAL_ANY_TASK),
     Provider(
         "featherless-ai",
         "https://api.featherless.ai",
