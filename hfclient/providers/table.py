@@ -9,6 +9,7 @@ from hfclient.providers.endpoint import endpoint_tasks
 from hfclient.providers.fal_tasks import FAL_ANY_TASK, FAL_TASKS
 from hfclient.providers.hf_inference import any_task, hf_tasks
 from hfclient.providers.openai_compatible import chat, json_schema_as, renamed, without, without_prefix
+from hfclient.providers.replicate_tasks import REPLICATE_ANY_TASK, REPLICATE_TASKS
 
 CHAT = "conversational"
 GENERATION = "text-generation"
@@ -96,7 +97,13 @@ PROVIDERS: tuple[Provider, ...] = (
         ("OVH_AI_ENDPOINTS_ACCESS_TOKEN", "OVHCLOUD_API_KEY"),
     ),
     Provider("publicai", "https://api.publicai.co", {CHAT: chat()}, ("PUBLICAI_API_KEY",)),
-    Provider("replicate", "https://api.replicate.com", {}, ("REPLICATE_API_TOKEN", "REPLICATE_API_KEY")),
+    Provider(
+        "replicate",
+        "https://api.replicate.com",
+        REPLICATE_TASKS,
+        ("REPLICATE_API_TOKEN", "REPLICATE_API_KEY"),
+        otherwise=REPLICATE_ANY_TASK,
+    ),
     Provider("sambanova", "https://api.sambanova.ai", {CHAT: chat()}, ("SAMBANOVA_API_KEY",), routed=False),
     Provider(
         "scaleway",
