@@ -19,10 +19,10 @@ from hfclient.providers.embeddings import batches_of, matched
 from hfclient.providers.files import from_base64, from_body
 from hfclient.providers.openai_compatible import Body, filled_path
 from hfclient.providers.reading import (
+    all_in,
     at,
     first_of,
     is_list,
-    items_of,
     list_in,
     payload_of,
     read,
@@ -181,14 +181,14 @@ def _labels(reply: Response) -> Items[Label]:
 
 
 def _segments(reply: Response) -> Items[Segment]:
-    items = items_of(payload_of(reply, "a list of Segment"))
+    items = all_in(payload_of(reply, "a list of Segment"))
     return read_all(Segment, [_with_file(item, "mask", "mask", Image) for item in items], reply)
 
 
 def _tracks(reply: Response) -> Items[Track]:
     if json_or_none(reply.content) is None:
         return Items([Track(audio=from_body(Audio, reply))])
-    items = items_of(payload_of(reply, "a list of Track"))
+    items = all_in(payload_of(reply, "a list of Track"))
     return read_all(Track, [_with_file(item, "blob", "audio", Audio) for item in items], reply)
 
 

@@ -50,10 +50,10 @@ def read(kind: type[WireT], payload: JSON, reply: Response) -> WireT:
 
 def read_all(kind: type[WireT], payload: JSON, reply: Response) -> Items[WireT]:
     """A list of values of this type."""
-    return Items(read(kind, item, reply) for item in items_of(payload))
+    return Items(read(kind, item, reply) for item in all_in(payload))
 
 
-def items_of(payload: JSON) -> list[JSON]:
+def all_in(payload: JSON) -> list[JSON]:
     """The items of a list: some servers wrap it into another, and one alone is a list of one."""
     if not is_list(payload):
         return [payload]
@@ -100,17 +100,22 @@ def at(payload: JSON, *steps: str | int) -> JSON:
     return payload
 
 
+def items_of(payload: JSON) -> list[JSON]:
+    """The items of a list; none where there is no list."""
+    return payload if is_list(payload) else []
+
+
 def path_of(address: JSON, route: Route) -> str:
     """The path of an address out of an answer, to be asked for at the route's own address and at no other host.
 
     The router may have written itself into it, and then its own part of the path is taken off.
     """
+    own = route.base_url.partition("?")[0].rstrip("/")
+    written = address if isinstance(address, str) and address.isprintable() else ""
     try:
-        path = urlsplit(address if isinstance(address, str) and address.isprintable() else "").path
+        path = urlsplit(written.removeprefix(own)).path
     except ValueError:
         path = ""
-    own = urlsplit(route.base_url).path.rstrip("/")
-    path = path.removeprefix(own) if path.startswith(f"{own}/") else path
     if not path.startswith("/") or ".." in unquote(path).split("/"):
         raise ResponseError("The answer does not say where to ask about the job.", advice=REPORT)
     return path

@@ -7,9 +7,11 @@ from hfclient.providers import black_forest_labs, novita, together_video, wavesp
 from hfclient.providers.completions import completions
 from hfclient.providers.embeddings import embeddings
 from hfclient.providers.endpoint import endpoint_tasks
+from hfclient.providers.fal_tasks import FAL_ANY_TASK, FAL_TASKS
 from hfclient.providers.hf_inference import any_task, hf_tasks
 from hfclient.providers.images import images, measured, referring, sized
 from hfclient.providers.openai_compatible import by_default, chat, json_schema_as, renamed, without, without_prefix
+from hfclient.providers.replicate_tasks import REPLICATE_ANY_TASK, REPLICATE_TASKS
 from hfclient.providers.speech import kokoro_speaks_as, speech, transcriptions
 
 CHAT = "conversational"
@@ -65,7 +67,7 @@ PROVIDERS: tuple[Provider, ...] = (
         },
         ("DEEPINFRA_API_KEY", "DEEPINFRA_TOKEN"),
     ),
-    Provider("fal-ai", "https://fal.run", {}, ("FAL_KEY", "FAL_API_KEY"), scheme="Key"),
+    Provider("fal-ai", "https://fal.run", FAL_TASKS, ("FAL_KEY", "FAL_API_KEY"), scheme="Key", otherwise=FAL_ANY_TASK),
     Provider(
         "featherless-ai",
         "https://api.featherless.ai",
@@ -163,7 +165,13 @@ PROVIDERS: tuple[Provider, ...] = (
         ("OVH_AI_ENDPOINTS_ACCESS_TOKEN", "OVHCLOUD_API_KEY"),
     ),
     Provider("publicai", "https://api.publicai.co", {CHAT: chat()}, ("PUBLICAI_API_KEY",)),
-    Provider("replicate", "https://api.replicate.com", {}, ("REPLICATE_API_TOKEN", "REPLICATE_API_KEY")),
+    Provider(
+        "replicate",
+        "https://api.replicate.com",
+        REPLICATE_TASKS,
+        ("REPLICATE_API_TOKEN", "REPLICATE_API_KEY"),
+        otherwise=REPLICATE_ANY_TASK,
+    ),
     Provider("sambanova", "https://api.sambanova.ai", {CHAT: chat()}, ("SAMBANOVA_API_KEY",), routed=False),
     Provider(
         "scaleway",
