@@ -18,11 +18,11 @@ import pytest
 from opentelemetry import trace
 from pydantic import BaseModel
 
-from examples.offline import service
 from hfclient import Client, errors
 from hfclient.providers.table import PROVIDERS
+from hfclient.sandbox import Sandbox, everywhere, media
 from hfclient.tasks.chat import ChatSettings
-from tests.loopback import Loopback
+from hfclient.testing import no_waits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,8 +36,14 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 FENCE = re.compile(r"(?ms)^(?:<!-- not run: *(?P<reason>.*?) *-->\n)?```python\n(?P<code>.*?)^```$")
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
-PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(16)
-SOUND = b"RIFF\x24\0\0\0WAVE" + bytes(32)
+# Runs a program with every client of it in the sandbox that the documents have.
+IN_SANDBOX = """
+import runpy, sys
+from tests.test_documents import a_busy_day, everywhere
+sys.argv = sys.argv[1:]
+with everywhere(a_busy_day()):
+    runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
 
 @dataclass(frozen=True)
@@ -92,17 +98,22 @@ def run(snippets: list[Snippet], names: dict[str, Any], filename: str) -> None:
                 runner.run(begun)
 
 
+def a_busy_day() -> Sandbox:
+    """The sandbox as the documents have it: groq is always busy."""
+    sandbox = Sandbox()
+    sandbox.fail(429, at="groq", every=1, retry_after=0)
+    return sandbox
+
+
 @pytest.fixture
 def _hugging_face(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """Hub, router and a model on this machine, where every client finds them, and the files the documents mention."""
+    """A sandbox that every client goes into, and the files that the documents mention."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "cat.png").write_bytes(PICTURE)
-    (tmp_path / "talk.wav").write_bytes(SOUND)
-    with Loopback(service()) as server:
-        monkeypatch.setenv("HF_TOKEN", "hf_fake_documents")
-        monkeypatch.setenv("HF_ENDPOINT", server.url)
-        monkeypatch.setenv("HFCLIENT_ROUTER", server.url)
-        monkeypatch.setenv("MY_SERVER", f"{server.url}/v1")
+    for name in ("cat.png", "invoice.png"):
+        (tmp_path / name).write_bytes(media.png("a cat"))
+    (tmp_path / "talk.wav").write_bytes(media.wav("a talk"))
+    monkeypatch.setenv("HF_TOKEN", "hf_fake_documents")
+    with everywhere(a_busy_day()), no_waits():
         yield
 
 
@@ -173,7 +184,7 @@ SAID = {
     "images": ["I was sent 2 of these: image_url."],
     "openai_snippet": ["Paris is the capital of France.\nOne, two, three, four, five.\n"],
     "own_server": ["blue reaches your eye"],
-    "stream_chat": ["blue reaches your eye", "from cerebras, request req-loopback", "35 tokens"],
+    "stream_chat": ["blue reaches your eye", "from cerebras, request req-", " tokens"],
     "structured": ["Paris in France, with 1 river(s)"],
     "telemetry": ['"name": "chat Qwen/Qwen3-32B"', '"hfclient.inference_provider": "cerebras"'],
     "tools": ['temperature({"city": "Paris"}) gave 21.5', "The tool says: 21.5 °C"],
@@ -196,25 +207,24 @@ def said_by(*command: str) -> str:
 @pytest.mark.parametrize("name", SAID)
 def test_every_example_runs(name: str) -> None:
     """An example runs as its reader would run it, and prints what it promises."""
-    said = said_by(str(ROOT / "examples" / f"{name}.py"), *ARGUMENTS.get(name, []))
+    said = said_by("-c", IN_SANDBOX, str(ROOT / "examples" / f"{name}.py"), *ARGUMENTS.get(name, []))
     for words in SAID[name]:
         assert words in said
 
 
 @pytest.mark.usefixtures("_hugging_face")
 def test_examples_run_without_token_and_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`demo.py`, and any example run by `offline.py`, needs nothing from the environment."""
-    for variable in ("HF_TOKEN", "HF_ENDPOINT", "HFCLIENT_ROUTER", "MY_SERVER"):
-        monkeypatch.delenv(variable)
+    """`demo.py`, and any example with HFCLIENT_SANDBOX=1, needs nothing from the environment."""
+    monkeypatch.delenv("HF_TOKEN")
     assert "error.partial.text" in said_by(str(ROOT / "examples/demo.py"))
-    assert "gave 21.5" in said_by(str(ROOT / "examples/offline.py"), str(ROOT / "examples/tools.py"))
+    monkeypatch.setenv("HFCLIENT_SANDBOX", "1")
+    assert "gave 21.5" in said_by(str(ROOT / "examples/tools.py"))
 
 
 @pytest.mark.parametrize(
     ("command", "said"),
     [
         (["images.py"], "python images.py photo.jpg"),
-        (["offline.py", "nowhere.py"], "There is no program nowhere.py"),
     ],
     ids=lambda value: str(value)[:30],
 )
@@ -232,7 +242,7 @@ def test_an_example_without_a_token_says_what_is_missing(
     """The first thing that may go wrong is told in two lines, no traceback."""
     monkeypatch.delenv("HF_TOKEN", raising=False)
     monkeypatch.setenv("HF_HOME", str(tmp_path))
-    (tmp_path / "cat.png").write_bytes(PICTURE)
+    (tmp_path / "cat.png").write_bytes(media.png("a cat"))
     done = complained(f"{name}.py", *(str(tmp_path / each) for each in ARGUMENTS.get(name, [])))
     assert "hf auth login" in done
     assert len(done.strip().splitlines()) == 2
@@ -248,10 +258,9 @@ def complained(name: str, *arguments: str) -> str:
 
 
 def test_examples_are_short_and_all_of_them_are_run() -> None:
-    """An example has at most 40 lines and a test; `offline.py` is the service behind them."""
-    names = {path.stem for path in EXAMPLES} - {"offline"}
-    assert names == set(SAID)
-    assert {path.stem for path in EXAMPLES if len(text_of(path).splitlines()) > 40} <= {"offline"}
+    """An example has at most 40 lines, and a test."""
+    assert {path.stem for path in EXAMPLES} == set(SAID)
+    assert {path.stem for path in EXAMPLES if len(text_of(path).splitlines()) > 40} == set()
 
 
 def slug_of(heading: str) -> str:

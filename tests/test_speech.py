@@ -169,7 +169,9 @@ def test_fields_are_text_and_everything_else_is_json() -> None:
     ]
 
 
-@pytest.mark.parametrize("value", [float("nan"), object(), b"bytes", [{1: float("inf")}]], ids=repr)
+@pytest.mark.parametrize(
+    "value", [float("nan"), object(), b"bytes", [{1: float("inf")}]], ids=["nan", "object", "bytes", "infinity"]
+)
 def test_what_a_form_cannot_say_is_the_callers_error(value: object) -> None:
     """As in JSON: nothing is sent, and the error says why."""
     with pytest.raises(InputError, match="JSON"):
