@@ -72,17 +72,22 @@ def at(payload: JSON, *steps: str | int) -> JSON:
     return payload
 
 
+def items_of(payload: JSON) -> list[JSON]:
+    """The items of a list; none where there is no list."""
+    return list(payload) if isinstance(payload, list) else []  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType]
+
+
 def path_of(address: JSON, route: Route) -> str:
     """The path of an address out of an answer, to be asked for at the route's own address and at no other host.
 
     The router may have written itself into it, and then its own part of the path is taken off.
     """
+    own = route.base_url.partition("?")[0].rstrip("/")  # whole: fal's paths begin like the router's own for it
+    text = address if isinstance(address, str) and address.isprintable() else ""
     try:
-        path = urlsplit(address if isinstance(address, str) and address.isprintable() else "").path
+        path = urlsplit(text.removeprefix(own)).path
     except ValueError:
         path = ""
-    own = urlsplit(route.base_url).path.rstrip("/")
-    path = path.removeprefix(own) if path.startswith(f"{own}/") else path
     if not path.startswith("/") or ".." in unquote(path).split("/"):
         raise ResponseError("The answer does not say where to ask about the job.", advice=REPORT)
     return path
