@@ -410,11 +410,38 @@ def chat(*, delay: float = 0, stream: Steps | None = None) -> Handler:
     return lambda request: streamed if request.json().get("stream") else whole
 
 
+FILM = b"\0\0\0\x18ftypisom" + bytes(64 * 1024)
+
+
+def videos(*, seconds: float = 1.0) -> Handler:
+    """WaveSpeed's queue, where every film takes so many seconds, its files, and a Hub that knows of it."""
+    begun: dict[str, float] = {}
+    live = {"status": "live", "providerId": "film", "task": "text-to-video"}
+
+    def prediction(request: Received) -> Steps:
+        if request.method == "POST":
+            name = str(len(begun))
+            begun[name] = time.monotonic()
+        else:
+            name = request.path.split("/")[-2]
+        if name not in begun:
+            return not_found(request)
+        here = f"http://{request.headers['host']}"
+        done = time.monotonic() - begun[name] >= seconds
+        told = {"id": name, "urls": {"get": f"{here}/api/v3/predictions/{name}/result"}, "error": ""}
+        outputs = [f"{here}/files/{name}.mp4"] if done else []
+        data = {**told, "status": "completed" if done else "processing", "outputs": outputs}
+        return json_answer({"code": 200, "message": "success", "data": data})
+
+    film = answer(FILM, headers={"content-type": "video/mp4"})
+    return by_path({"/api/models/": hub({"wavespeed": live}), "/files/": lambda _: film, "/": prediction})
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.loopback", description="Its first line is its address.")
     parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--serve", choices=["chat"], default="chat")
-    parser.add_argument("--delay", type=float, default=0, help="seconds before a whole answer")
+    parser.add_argument("--serve", choices=["chat", "videos"], default="chat")
+    parser.add_argument("--delay", type=float, default=0, help="seconds before a whole answer, or that a film takes")
     parser.add_argument("--words", type=int, default=50, help="chunks in a streamed answer")
     parser.add_argument("--pause", type=float, default=0, help="seconds after each write of a stream")
     parser.add_argument("--events-per-chunk", type=int, default=1)
@@ -427,7 +454,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         events_per_chunk=options.events_per_chunk,
         chunks_per_write=options.chunks_per_write,
     )
-    with Loopback(chat(delay=options.delay, stream=stream), port=options.port) as server:
+    serve = videos(seconds=options.delay) if options.serve == "videos" else chat(delay=options.delay, stream=stream)
+    with Loopback(serve, port=options.port) as server:
         sys.stdout.write(f"{server.url}\n")
         sys.stdout.flush()
         if options.until_stdin_closes:

@@ -12,6 +12,7 @@ import pytest
 from hfclient import Client
 from hfclient.errors import JobFailedError, MissingKeyError, ResponseError
 from hfclient.flow import Response, get, post
+from hfclient.ticket import FIRST_PAUSE
 from tests.flows import reply
 from tests.internet import HF, Internet
 from tests.jobs import (
@@ -155,7 +156,7 @@ async def test_the_key_goes_in_its_own_header_and_to_its_own_host(pauses: list[f
         headers = [request.headers for _, request in internet.requests]
         assert [each.get("x-key") for each in headers] == [KEY, KEY, KEY, None]
         assert not any("authorization" in each for each in headers)
-        assert pauses == [0.25, 1.0]
+        assert pauses == [FIRST_PAUSE, 1.0]
 
 
 @pytest.mark.anyio

@@ -33,6 +33,7 @@ from tests.loopback import (
     sse_answer,
     take_request,
     truncated,
+    videos,
 )
 
 if TYPE_CHECKING:
@@ -199,6 +200,19 @@ def test_the_hub_tells_a_model_s_mapping(client: httpx.Client) -> None:
         assert client.get(f"{server.url}/api/models/").status_code == httpx.codes.NOT_FOUND
         assert client.get(f"{server.url}/elsewhere").status_code == httpx.codes.NOT_FOUND
         assert client.post(f"{server.url}/v1/chat/completions", json={}).json() == chat_completion()
+
+
+@pytest.mark.parametrize(("seconds", "status", "files"), [(0.0, "completed", 1), (1e9, "processing", 0)])
+def test_a_film_is_ready_in_its_time(client: httpx.Client, seconds: float, status: str, files: int) -> None:
+    """A film is begun, asked after where the answer says, and fetched once it is ready; others are not known."""
+    with Loopback(videos(seconds=seconds)) as server:
+        begun = client.post(f"{server.url}/wavespeed/api/v3/film", json={"prompt": "a cat"}).json()["data"]
+        told = client.get(begun["urls"]["get"]).json()["data"]
+        assert (told["id"], told["status"], len(told["outputs"])) == (begun["id"], status, files)
+        for url in told["outputs"]:
+            assert client.get(url).headers["content-type"] == "video/mp4"
+        assert client.get(f"{server.url}/api/v3/predictions/7/result").status_code == 404
+        assert "wavespeed" in client.get(f"{server.url}/api/models/org/model").json()["inferenceProviderMapping"]
 
 
 def test_a_chat_model_streams_when_asked(client: httpx.Client) -> None:

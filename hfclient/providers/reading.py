@@ -110,10 +110,10 @@ def path_of(address: JSON, route: Route) -> str:
 
     The router may have written itself into it, and then its own part of the path is taken off.
     """
-    own = route.base_url.partition("?")[0].rstrip("/")
-    written = address if isinstance(address, str) and address.isprintable() else ""
+    own = route.base_url.partition("?")[0].rstrip("/")  # whole: fal's paths begin like the router's own for it
+    text = address if isinstance(address, str) and address.isprintable() else ""
     try:
-        path = urlsplit(written.removeprefix(own)).path
+        path = urlsplit(text.removeprefix(own)).path
     except ValueError:
         path = ""
     if not path.startswith("/") or ".." in unquote(path).split("/"):
