@@ -377,6 +377,7 @@ def test_one_track_may_be_the_body(headers: dict[str, str]) -> None:
     ("task", "blob", "said"),
     [
         ("audio-to-audio", "not base64!", "empty, or no base64"),
+        ("image-segmentation", "failed: no mask", "no base64"),
         ("audio-to-audio", "", "holds no audio"),
         ("audio-to-audio", {"url": "x"}, "holds no audio"),
         ("audio-to-audio", IMAGE, "is image/png"),
