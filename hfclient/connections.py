@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 import urllib.request
 from collections.abc import AsyncIterator, Mapping
@@ -17,6 +18,7 @@ from sniffio import current_async_library
 from hfclient.errors import ConnectionFailedError, InputError, MissingExtraError
 from hfclient.redact import safe_url
 from hfclient.retry import prepare_retries
+from hfclient.upload import Sending
 
 if TYPE_CHECKING:
     import ssl
@@ -104,17 +106,21 @@ class AiohttpConnections:
         )
 
     async def send(self, request: httpx.Request) -> httpx.Response:
-        # aiohttp has one timeout for the wait and for silences after it; where they differ, both are kept here.
+        # aiohttp has one timeout for the wait and for silences after it, and none for sending; where they differ, or
+        # much is sent, all are kept here.
         timeouts = request.extensions["timeout"]
         wait, silence = timeouts["read"], request.extensions["silence"]
-        if wait == silence:
+        sending = request.stream if isinstance(request.stream, Sending) else None
+        if wait == silence and sending is None:
             return await self._sent(request)
         timeouts["read"] = None
         try:
-            with anyio.fail_after(wait):
+            with anyio.fail_after(None if sending else wait) as limit:
+                if sending:
+                    sending.on_progress = lambda left: _postpone(limit, timeouts["write"] if left else wait)
                 response = await self._sent(request)
         except TimeoutError:
-            raise httpx.ReadTimeout("", request=request) from None
+            raise (httpx.WriteTimeout if sending and sending.left else httpx.ReadTimeout)("", request=request) from None
         cast("_Body", response.stream).silence = silence
         return response
 
@@ -212,6 +218,10 @@ class _Body(httpx.AsyncByteStream):
         except self._failures as error:
             failure = _in_httpx_terms(error, httpx.RemoteProtocolError)
         raise failure
+
+
+def _postpone(limit: anyio.CancelScope, seconds: float | None) -> None:
+    limit.deadline = math.inf if seconds is None else anyio.current_time() + seconds
 
 
 def _in_httpx_terms(error: Exception, for_values: type[httpx.TransportError]) -> Exception:

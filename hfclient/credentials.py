@@ -35,18 +35,24 @@ def origin_of(url: str) -> str:
     return f"{scheme}://{(parts.hostname or '').lower()}:{port}"
 
 
-def checked_base_url(url: str, name: str = "base_url") -> str:
-    """A `base_url` that can be called and hides no password."""
-    url = url.strip()
+def is_http(url: str) -> bool:
+    """Whether this is a whole http(s) address."""
     try:
         parts = urlsplit(url if url.isprintable() else "")
     except ValueError:
-        parts = urlsplit("")
+        return False
     # A host that others might read differently, `evil.com\\.huggingface.co` for one, could take a key astray.
-    if parts.scheme not in DEFAULT_PORTS or not _HOST.fullmatch(parts.hostname or ""):
+    return parts.scheme in DEFAULT_PORTS and bool(_HOST.fullmatch(parts.hostname or ""))
+
+
+def checked_base_url(url: str, name: str = "base_url") -> str:
+    """A `base_url` that can be called and hides no password."""
+    url = url.strip()
+    if not is_http(url):
         raise InputError(
             f"{name} must be a whole address.", advice='For example "http://localhost:8080/v1" or "https://host/v1".'
         )
+    parts = urlsplit(url)
     if parts.username or parts.password:
         raise InputError(
             f"{name} holds a user name or password ({parts.hostname}).",

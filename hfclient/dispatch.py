@@ -82,7 +82,7 @@ class Dispatcher:
 
     def trip(self, call: Call) -> Trip:
         """The beginning of a call's story; the span it opens ends with the call."""
-        return Trip(call, observe(call, semconv=self._semconv))
+        return Trip(call, observe(call, semconv=self._semconv), self._router.catalogue.price)
 
     async def run(self, call: Call, read: Callable[[Any], Any] | None = None, find: Find = Router.routes) -> Any:
         """The call's result, with its `meta`; `read` makes more of it, and may find that it is not what was asked.

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
-from urllib.parse import urlsplit
 
 import anyio.to_thread
+import httpx
 
 from hfclient.blocking import Blocking
-from hfclient.credentials import DEFAULT_PORTS
+from hfclient.credentials import is_http, origin_of
 from hfclient.destination import Destination
 from hfclient.errors import ConnectionLostError, HFClientError, InputError, ResponseError, StatusError
 from hfclient.exchange import Exchange
@@ -45,11 +45,9 @@ class Wanted:
 
 def host_of(step: Fetch, to: Destination) -> Destination:
     """The host of a result file, to which nothing goes that is the provider's."""
-    try:
-        parts = urlsplit(step.url)
-        host = parts.netloc.rpartition("@")[2] if parts.scheme.lower() in DEFAULT_PORTS else ""
-    except (ValueError, TypeError, AttributeError):
-        host = ""
+    host = ""
+    with suppress(httpx.InvalidURL, ValueError, TypeError, AttributeError):
+        host = httpx.URL(step.url).netloc.decode("ascii") if is_http(step.url) and origin_of(step.url) else ""
     if not host:
         raise ResponseError(f"{to.who} names a result at an address that is none.")
     return Destination(

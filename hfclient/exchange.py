@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import cached_property
 from typing import cast
 
@@ -39,11 +39,12 @@ class Exchange:
         """The whole body; more than `limit` bytes of it are an error."""
         parts: list[bytes] = []
         size = 0
-        async for part in self.body:
-            parts.append(part)
-            size += len(part)
-            if size > limit:
-                raise ResponseError(f"The answer is larger than {limit:,} bytes.", status=self.status)
+        with self._sending.blamed() if self._sending else nullcontext():
+            async for part in self.body:
+                parts.append(part)
+                size += len(part)
+                if size > limit:
+                    raise ResponseError(f"The answer is larger than {limit:,} bytes.", status=self.status)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def read_beginning(self, limit: int) -> bytes:

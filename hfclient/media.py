@@ -116,6 +116,10 @@ class Media:
             return kind_of(self.url[5:].partition(",")[0])
         return kind_of(type_by_name(self.url or str(self.path or "")))
 
+    def type_of(self, beginning: bytes, name: str | None) -> str:
+        """The media type: what was given, else what the first bytes and the name tell."""
+        return self.media_type or media_type_of(beginning, name)
+
     def read(self) -> Loaded:
         """The bytes and their type. It blocks, so it belongs in a worker thread; http(s) URLs are the transport's."""
         match self.source:

@@ -35,6 +35,7 @@ from hfclient.media import Loaded, Media
 from hfclient.pools import Lease, Pools
 from hfclient.redact import safe_url
 from hfclient.retry import persist
+from hfclient.scrub import clean
 from hfclient.single_flight import SingleFlight
 from hfclient.upload import Body, Sending, Stored, encoded, kept_or_loaded, multipart, named
 from hfclient.version import __version__
@@ -141,13 +142,16 @@ class Transport:
     async def _body_of(self, request: Request, to: Destination) -> Body | None:
         """What is sent, made once for all attempts: media is loaded, or found to lie ready on disk."""
         if request.json is not None:
-            with translated(to):
+            try:
                 return Body((encoded(request.json),), "application/json")
+            except InputError as error:
+                clean(error, to.redactor())
+                raise
         if request.files is not None:
             return await self._form_of(request.files, request.data or {}, to)
         if request.content is not None:
-            part, kind = await self._part_of(request.content, to)
-            return Body((part,), kind)
+            part, found = await self._part_of(request.content, to)
+            return Body((part,), found)
         return None
 
     async def _form_of(self, files: Files, data: Mapping[str, Any], to: Destination) -> Body:
@@ -272,11 +276,10 @@ class Transport:
 async def _sent(carrier: Carrier, outgoing: httpx.Request, sending: Sending) -> httpx.Response:
     """The answer to a request whose body comes from disk."""
     try:
-        return await carrier.send(outgoing)
-    except BaseException as error:
+        with sending.blamed():
+            return await carrier.send(outgoing)
+    except BaseException:
         await sending.aclose()
-        if sending.failure is not None and isinstance(error, httpx.HTTPError):
-            raise sending.failure from None
         raise
 
 
@@ -335,14 +338,17 @@ def _redirected(request: Request, to: Destination, url: str, exchange: Exchange)
     try:
         new = str(httpx.URL(url).join(target))
         same = origin_of(new) == origin_of(url)
+        # A file's link may hold what opens it, and must not travel in the clear if it did not before.
+        exposed = request.url is not None and httpx.URL(url).scheme == "https" and new.startswith("http://")
     except (httpx.InvalidURL, InputError):
         raise ResponseError(f"{to.who} redirected to an address that makes no sense.") from None
-    if new.startswith(("http://", "https://")) and (request.repeatable or (exchange.status in {307, 308} and same)):
+    allowed = request.repeatable or (exchange.status in {307, 308} and same)
+    if new.startswith(("http://", "https://")) and allowed and not exposed:
         return new
     raise ResponseError(
         f"{to.who} redirected a {request.method} to {safe_url(new)}, which is not followed.",
         status=exchange.status,
-        advice=f"If that is the right address, pass it as base_url={safe_url(new)!r}.",
+        advice="" if request.url else f"If that is the right address, pass it as base_url={safe_url(new)!r}.",
     )
 
 

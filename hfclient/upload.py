@@ -21,6 +21,7 @@ from hfclient.media import Loaded, Media, describe, file_name, is_seekable, read
 from hfclient.sniff import UNKNOWN_TYPE, suffix_of
 
 PIECE = 256 * 1024
+LARGEST_WHOLE = 2**20  # what is larger goes in pieces: each may take as long as the timeout allows
 BEGINNING = 4096
 
 
@@ -75,22 +76,31 @@ class Stored:
 
 def kept_or_loaded(media: Media) -> Stored | Loaded:
     """Media that is large and can be read twice stays where it is, the rest is loaded. It blocks."""
-    source = media.source
+    kept: Stored | None = None
     # Whatever stands in the way is told by `read`, in the same words for all.
     with suppress(OSError, ValueError, AttributeError):
-        if isinstance(source, PathLike):
-            path = Path(source)
-            facts = path.stat()
-            if stat.S_ISREG(facts.st_mode) and facts.st_size > PIECE:
-                with path.open("rb") as file:
-                    kind = media.media_type or Loaded.of(file.read(BEGINNING), name=path.name).media_type
-                return Stored(path, 0, facts.st_size, kind)
-        elif not isinstance(source, str | bytes | bytearray | memoryview) and is_seekable(source):
-            return _borrowed(media, cast("IO[bytes]", source)) or media.read()
-    return media.read()
+        match media.source:
+            case str() | bytes() | bytearray() | memoryview():
+                pass
+            case PathLike():
+                kept = _file_at(Path(media.source), media)
+            case source if is_seekable(source):
+                kept = _open_file(cast("IO[bytes]", source), media)
+            case _:
+                pass
+    return kept or media.read()
 
 
-def _borrowed(media: Media, file: IO[bytes]) -> Stored | None:
+def _file_at(path: Path, media: Media) -> Stored | None:
+    facts = path.stat()
+    if not stat.S_ISREG(facts.st_mode) or facts.st_size <= PIECE:
+        return None
+    with path.open("rb") as file:
+        beginning = file.read(BEGINNING)
+    return Stored(path, 0, facts.st_size, media.type_of(beginning, path.name))
+
+
+def _open_file(file: IO[bytes], media: Media) -> Stored | None:
     with turn_with(file):
         start = file.tell()
         try:
@@ -101,7 +111,7 @@ def _borrowed(media: Media, file: IO[bytes]) -> Stored | None:
             file.seek(start)
     if not isinstance(beginning, bytes):
         return None
-    return Stored(file, start, size, media.media_type or Loaded.of(beginning, name=file_name(file)).media_type)
+    return Stored(file, start, size, media.type_of(beginning, file_name(file)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,16 +128,16 @@ class Body:
 
     @property
     def whole(self) -> bytes | None:
-        """All of it, where none of it is on disk."""
+        """All of it, where it is small and none of it on disk."""
         loaded = [part for part in self.parts if isinstance(part, bytes)]
-        if len(loaded) < len(self.parts):
+        if len(loaded) < len(self.parts) or sum(map(len, loaded)) > LARGEST_WHOLE:
             return None
-        return loaded[0] if len(loaded) == 1 else b"".join(loaded)
+        return b"".join(loaded)
 
     def pieces(self) -> Generator[bytes, None, None]:
         for part in self.parts:
             if isinstance(part, bytes):
-                yield part
+                yield from (part[start : start + PIECE] for start in range(0, len(part), PIECE))
             else:
                 yield from part.pieces()
 
@@ -137,17 +147,21 @@ class Sending(httpx.AsyncByteStream):
 
     def __init__(self, body: Body) -> None:
         self._pieces = Blocking(body.pieces())
-        self._left = body.length
+        self.left = body.length
         self.failure: HFClientError | None = None
         self.on_progress: Callable[[int], None] | None = None
+        self._begun = False
 
     def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._begun:
+            raise httpx.StreamConsumed
+        self._begun = True
         return self
 
     async def __anext__(self) -> bytes:
         if self.on_progress:
-            self.on_progress(self._left)
-        if self._left <= 0:
+            self.on_progress(self.left)
+        if self.left <= 0:
             raise StopAsyncIteration
         try:
             piece = await self._pieces.next()
@@ -155,12 +169,23 @@ class Sending(httpx.AsyncByteStream):
             self.failure = error
             raise
         if piece is None:
-            raise httpx.StreamClosed
-        self._left -= len(piece)
+            raise httpx.StreamClosed  # not the end: who still asks had not sent all of it
+        self.left -= len(piece)
         return piece
 
+    @contextmanager
+    def blamed(self) -> Generator[None]:
+        """Where the carrier fails because the body did, the body's own failure is told."""
+        try:
+            yield
+        except httpx.HTTPError:
+            if self.failure is not None:
+                raise self.failure from None
+            raise
+
     async def aclose(self) -> None:
-        await self._pieces.aclose()
+        if self.left:  # else no file is open any more
+            await self._pieces.aclose()
 
 
 File: TypeAlias = tuple[str, str, bytes | Stored, str]
@@ -174,14 +199,14 @@ def multipart(data: Mapping[str, Any], files: Iterable[File]) -> Body:
     boundary = secrets.token_hex(16)
     parts: list[bytes | Stored] = []
     for name, value in data.items():
-        start = f'--{boundary}\r\ncontent-disposition: form-data; name="{_quoted(name)}"\r\n\r\n'.encode()
+        start = f'--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(name)}"\r\n\r\n'.encode()
         for item in cast("Iterable[Any]", value) if isinstance(value, list | tuple) else (value,):
             parts += [start, _text(item).encode() if isinstance(item, str) else encoded(item), b"\r\n"]
     for name, filename, content, kind in files:
         if not (kind.isascii() and kind.isprintable()):
             raise InputError(f"{kind!r} is no media type.", advice='It reads "audio/flac".')
         disposition = f'form-data; name="{_quoted(name)}"; filename="{_quoted(filename)}"'
-        parts.append(f"--{boundary}\r\ncontent-disposition: {disposition}\r\ncontent-type: {kind}\r\n\r\n".encode())
+        parts.append(f"--{boundary}\r\nContent-Disposition: {disposition}\r\nContent-Type: {kind}\r\n\r\n".encode())
         parts += [content, b"\r\n"]
     parts.append(f"--{boundary}--\r\n".encode())
     return Body(tuple(parts), f"multipart/form-data; boundary={boundary}", binding=True)

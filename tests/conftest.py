@@ -8,6 +8,7 @@ import anyio.lowlevel
 import pytest
 
 from hfclient.providers.table import PROVIDERS
+from tests.carriers import CARRIERS
 
 KEY_VARIABLES = [variable for provider in PROVIDERS for variable in provider.variables]
 OUR_VARIABLES = [
@@ -34,6 +35,14 @@ def _nothing_from_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path_factory
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     """Both event loops, for every test marked `anyio`."""
+    return str(request.param)
+
+
+@pytest.fixture(params=CARRIERS)
+def carrier(request: pytest.FixtureRequest, anyio_backend_name: str) -> str:
+    """Each of the carriers that the event loop can have."""
+    if request.param == "aiohttp" and anyio_backend_name != "asyncio":
+        pytest.skip("aiohttp needs asyncio")
     return str(request.param)
 
 

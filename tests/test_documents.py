@@ -31,7 +31,8 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 PAGES = [ROOT / "README.md", *DOCS]
 PROSE = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
-DOCUMENTED = [ROOT / "hfclient/client.py", ROOT / "hfclient/tasks/chat.py", ROOT / "hfclient/stream.py"]
+DOCUMENTED = [ROOT / "hfclient" / name for name in ("client.py", "stream.py", "mapping.py", "job.py")]
+DOCUMENTED += sorted((ROOT / "hfclient/tasks").glob("*.py"))
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 FENCE = re.compile(r"(?ms)^(?:<!-- not run: *(?P<reason>.*?) *-->\n)?```python\n(?P<code>.*?)^```$")

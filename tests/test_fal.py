@@ -347,7 +347,7 @@ def test_an_address_becomes_a_path_of_ours_or_an_error(address: Any) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    [None, "", "x", 7, {}, "https://queue.fal.run", "https://[bad", "https://q/a/../b", "https://q/a/%2e%2E/b"],
+    [None, "", "x", 7, {}, "https://queue.fal.run", "https://[bad", "/a/../b", "https://q/a/%2e%2E/b", "/a\0b"],
 )
 def test_an_address_that_leads_nowhere_is_refused(address: Any) -> None:
     """A job without a place to ask about it, or with one that climbs out of the provider's own, is an error."""

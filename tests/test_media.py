@@ -8,6 +8,7 @@ import os
 import struct
 import tempfile
 import wave
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hfclient.errors import InputError
-from hfclient.media import Loaded, Media, as_media, is_media, kind_of, media_type_of
+from hfclient.media import Loaded, Media, as_media, is_media, kind_of, media_type_of, turn_with
 from hfclient.types import Audio, File, Image, Video
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(16)
@@ -172,6 +173,40 @@ def test_a_file_is_read_from_where_it_stands(tmp_path: Path) -> None:
         assert "talk.mp3" in repr(media)
     with pytest.raises(InputError, match="cannot be read"):
         media.read()
+
+
+def test_threads_that_share_an_open_file() -> None:
+    """Each read of a shared file begins where it stands, however many threads read it, whatever its kind."""
+
+    class Slotted:
+        __slots__ = ("file",)
+
+        def __init__(self) -> None:
+            self.file = io.BytesIO(PNG)
+
+        def read(self) -> bytes:
+            return self.file.read()
+
+    media = Media(io.BytesIO(PNG * 100))
+    with ThreadPoolExecutor(8) as threads:
+        assert {loaded.content for loaded in threads.map(lambda _: media.read(), range(200))} == {PNG * 100}
+    assert turn_with(media.source) is turn_with(media.source)
+    assert Media(Slotted()).read().content == PNG  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("source", "remote"),
+    [
+        ("https://example.com/a", True),
+        ("HTTP://example.com/a", True),
+        ("data:,a", False),
+        (Path("a"), False),
+        (PNG, False),
+    ],
+)
+def test_what_must_be_fetched(source: Any, remote: bool) -> None:
+    """Only an http(s) address is somewhere else."""
+    assert Media(source).is_remote is remote
 
 
 def test_a_temporary_file_is_a_file() -> None:

@@ -233,6 +233,18 @@ async def test_a_key_never_goes_to_an_origin_it_does_not_cover() -> None:
         assert "authorization" not in server.requests[0].headers
 
 
+async def test_a_file_is_not_fetched_in_the_clear() -> None:
+    """A redirect from https to http is not followed for a file, whose address may hold what opens it."""
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(302, headers={"location": "http://files.invalid/a"})
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(handle)) as http_client:
+        made = Transport(http_client=http_client, max_connections=1)
+        with pytest.raises(ResponseError, match="which is not followed"):
+            await made.load(Load(Media("https://files.invalid/a")), Destination("s", "http://localhost:1"))
+
+
 async def test_a_download_carries_nothing() -> None:
     """A file at an absolute address gets neither key nor headers nor query, wherever it points."""
     with Loopback(lambda _: answer(b"file")) as server:
@@ -375,6 +387,33 @@ async def test_what_json_cannot_say_is_not_sent(value: Any) -> None:
             with pytest.raises(InputError, match="JSON"):
                 await client.chat("hi", extra_body={"value": value})
         assert server.connections_opened == 0
+
+
+async def test_a_body_is_made_once_for_all_attempts(pauses: list[float]) -> None:
+    """A body is what it was when the request was made, whatever becomes of the caller's values between two attempts."""
+    body = {"a": 1}
+
+    def handle(_: Received) -> list[Step]:
+        body["a"] += 1
+        return answer(b"", status=503) if body["a"] == 2 else answer(b"ok")
+
+    with Loopback(handle) as server:
+        async with transport() as made:
+            await made.send(post("/", json=body), to_server(server))
+        assert [request.json() for request in server.requests] == [{"a": 1}, {"a": 1}]
+
+
+async def test_a_key_in_a_body_that_cannot_be_written() -> None:
+    """What JSON cannot say is told without the key that stands in it."""
+
+    class Told:
+        def __init_subclass__(cls) -> None: ...
+
+    odd = type(SECRET, (Told,), {})()
+    async with transport() as made:
+        with pytest.raises(InputError, match="is not a JSON type") as caught:
+            await made.send(post("/", json={"a": odd}), Destination("s", "http://localhost:1", Key(Secret(SECRET))))
+    assert SECRET not in str(caught.value)
 
 
 async def test_bodies_that_are_not_json() -> None:

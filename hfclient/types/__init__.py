@@ -22,6 +22,7 @@ from hfclient.types.files import Audio, File, Image, Video
 from hfclient.types.items import Items
 from hfclient.types.messages import Message, assistant, system, tool, user
 from hfclient.types.meta import Attempt, Meta
+from hfclient.types.models import Model, ModelProvider, Pricing
 
 __all__ = [
     "Attempt",
@@ -41,7 +42,10 @@ __all__ = [
     "LogProbs",
     "Message",
     "Meta",
+    "Model",
+    "ModelProvider",
     "ParsedChatCompletion",
+    "Pricing",
     "TokenLogProb",
     "ToolCall",
     "ToolCallDelta",

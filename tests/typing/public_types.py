@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from typing import assert_type
+from collections.abc import AsyncIterator
+from typing import Literal, assert_type
 
 from pydantic import BaseModel
 
-from hfclient import Client, Stream, chat_completion, user
-from hfclient.types import ChatCompletion, ChatCompletionChunk, Meta, ParsedChatCompletion, ToolCall, Usage
+from hfclient import Client, Mapped, Stream, chat_completion, user
+from hfclient.types import (
+    ChatCompletion,
+    ChatCompletionChunk,
+    Items,
+    Meta,
+    Model,
+    ModelProvider,
+    ParsedChatCompletion,
+    Pricing,
+    ToolCall,
+    Usage,
+)
 
 
 class City(BaseModel):
@@ -45,12 +57,42 @@ async def streams(client: Client) -> None:
         assert_type(opened, Stream[ChatCompletionChunk, ChatCompletion])
 
 
+async def many(client: Client, numbers: AsyncIterator[int], either: Literal["raise", "return"]) -> None:
+    async def half(number: int) -> float:
+        return number / 2
+
+    assert_type(client.map(half, [1, 2]), Mapped[float])
+    assert_type(client.map(half, numbers, concurrency=2, on_error="raise"), Mapped[float])
+    assert_type(client.map(half, range(3), on_error="return"), Mapped[float | Exception])
+    assert_type(client.map(half, range(3), on_error=either), Mapped[float | Exception])
+    assert_type(client.map(lambda question: client.chat(question, model="m"), ["a", "b"]), Mapped[ChatCompletion])
+    async for reply in client.map(client.chat, ["a", "b"]):
+        assert_type(reply, ChatCompletion)
+    async with client.map(half, numbers) as halves:
+        assert_type(halves, Mapped[float])
+        assert_type(halves.done, int)
+        assert_type(await anext(halves), float)
+
+
 async def like_openai(client: Client) -> None:
     assert_type(await client.chat.completions.create(model="m", messages=[]), ChatCompletion)
     stream = await client.chat.completions.create(model="m", messages=[], stream=True)
     assert_type(stream, Stream[ChatCompletionChunk, ChatCompletion])
     either = await client.chat.completions.create(messages=iter([user("hi")]), stream=bool(stream), tools=iter([]))
     assert_type(either, ChatCompletion | Stream[ChatCompletionChunk, ChatCompletion])
+
+
+async def models(client: Client) -> None:
+    found = await client.models.list("chat", "groq", search="qwen", limit=None)
+    assert_type(found, Items[Model])
+    assert_type(found.meta, Meta)
+    model = await client.models.get("m")
+    assert_type(model, Model)
+    assert_type(model.cheapest, ModelProvider | None)
+    assert_type(found[0].providers[0].throughput, float | None)
+    assert_type(found[0].providers[0].price, Pricing | None)
+    assert_type((await client.chat("hi")).cost, float | None)
+    assert_type(client.providers(), dict[str, tuple[str, ...]])
 
 
 def copies(client: Client) -> None:
@@ -64,4 +106,7 @@ def slips(client: Client) -> None:
     Client(modle="m")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     client.with_options(modle="m")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     client.with_options(max_connections=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    client.map(len, ["a"])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.map(client.chat, [5])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.map(client.chat, ["a"], on_error="ignore")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue,reportArgumentType]
     Client.endpoint("http://localhost:8080", modle="m")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
