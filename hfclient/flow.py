@@ -139,8 +139,13 @@ class Response:
         try:
             return _json.loads(self.content)
         except (ValueError, RecursionError):
-            kind = self.media_type or "no media type"
-            raise ResponseError(f"The answer is not JSON ({kind}).", status=self.status, body=self.text()) from None
+            said = f"not JSON ({self.media_type or 'no media type'})" if self.content.strip() else "empty"
+            raise ResponseError(
+                f"The answer is {said}.",
+                status=self.status,
+                body=self.text(),
+                advice="Is base_url right, where one is given? If so, try again: the fault is the service's.",
+            ) from None
 
 
 def json_or_none(content: bytes) -> JSON:

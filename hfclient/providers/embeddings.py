@@ -7,7 +7,7 @@ from hfclient.errors import InputError
 from hfclient.flow import JSON, Flow, Response, Several, post
 from hfclient.provider import Task
 from hfclient.providers.openai_compatible import Body, Change, body_of, filled_path
-from hfclient.providers.reading import payload_of
+from hfclient.providers.reading import payload_of, unusable
 from hfclient.route import Route
 from hfclient.types.embeddings import Embeddings
 
@@ -22,9 +22,21 @@ def embeddings(path: str = EMBEDDINGS_PATH, *changes: Change, longest_batch: int
         batches, parameters = batches_of(call, longest_batch)
         bodies = [body_of(route, {"input": batch}, parameters, changes) for batch in batches]
         replies: list[Response] = yield Several(tuple(post(filled_path(path, route), json=body) for body in bodies))
-        return Embeddings.joined([Embeddings.from_openai(payload_of(reply, "embeddings")) for reply in replies])
+        parts = [
+            matched(Embeddings.from_openai(payload_of(reply, "embeddings")), batch, reply)
+            for batch, reply in zip(batches, replies, strict=True)
+        ]
+        return Embeddings.joined(parts)
 
     return Task(run)
+
+
+def matched(vectors: Embeddings, batch: JSON, reply: Response) -> Embeddings:
+    """The vectors, if there is one for each text: otherwise nobody knows which is whose."""
+    texts = 1 if isinstance(batch, str) else len(batch)
+    if len(vectors) != texts:
+        raise unusable(reply, f"{len(vectors)} vectors for {texts} texts")
+    return vectors
 
 
 def batches_of(call: Call, longest: int) -> tuple[list[JSON], Body]:
