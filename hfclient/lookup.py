@@ -83,7 +83,7 @@ class Service:
             try:
                 return read(reply, meta)
             except ResponseError as error:
-                error.provider, error.model, error.advice = self.name, model, error.advice or LATER
+                error.provider, error.model, error.advice = self.name, model, LATER
                 error.status, error.request_id = meta.status, meta.request_id
                 raise
 
