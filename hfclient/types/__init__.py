@@ -20,25 +20,54 @@ from hfclient.types.chat import (
 from hfclient.types.embeddings import Embeddings
 from hfclient.types.files import Audio, File, Image, Video
 from hfclient.types.items import Items
+from hfclient.types.labels import (
+    Answer,
+    Box,
+    DetectedObject,
+    Entity,
+    FilledMask,
+    Label,
+    Segment,
+    TableAnswer,
+    Track,
+)
 from hfclient.types.messages import Message, assistant, system, tool, user
 from hfclient.types.meta import Attempt, Meta
 from hfclient.types.models import Model, ModelProvider, Pricing
+from hfclient.types.raw import RawAnswer
+from hfclient.types.text import (
+    Caption,
+    Summary,
+    TextGeneration,
+    TextGenerationChunk,
+    Token,
+    Transcript,
+    TranscriptChunk,
+    Translation,
+)
 
 __all__ = [
+    "Answer",
     "Attempt",
     "Audio",
+    "Box",
+    "Caption",
     "ChatCompletion",
     "ChatCompletionChunk",
     "ChatMessage",
     "Choice",
     "ChunkChoice",
     "Delta",
+    "DetectedObject",
     "Embeddings",
+    "Entity",
     "File",
+    "FilledMask",
     "Function",
     "FunctionDelta",
     "Image",
     "Items",
+    "Label",
     "LogProbs",
     "Message",
     "Meta",
@@ -46,10 +75,21 @@ __all__ = [
     "ModelProvider",
     "ParsedChatCompletion",
     "Pricing",
+    "RawAnswer",
+    "Segment",
+    "Summary",
+    "TableAnswer",
+    "TextGeneration",
+    "TextGenerationChunk",
+    "Token",
     "TokenLogProb",
     "ToolCall",
     "ToolCallDelta",
     "TopLogProb",
+    "Track",
+    "Transcript",
+    "TranscriptChunk",
+    "Translation",
     "Usage",
     "Video",
     "assistant",
