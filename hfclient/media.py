@@ -148,6 +148,8 @@ def as_media(value: Any, *, strings: Literal["url", "path-or-url"], what: str = 
         return Media(_url_or_path(value, strings=strings, what=what))
     if isinstance(value, os.PathLike):
         return Media(Path(os.fsdecode(value)))  # pyright: ignore[reportUnknownArgumentType]
+    if isinstance(value, bytes | bytearray) and not value:
+        raise InputError(f"{what} is empty.", advice=_why_empty(value))
     if is_media(value):
         return Media(value)
     wanted = "bytes, Path(…), a URL, a file opened with 'rb', a PIL image, or the file that another call gave"
@@ -290,8 +292,11 @@ def _saved(picture: Picture, wanted: str | None) -> Loaded:
 def _url_or_path(text: str, *, strings: Literal["url", "path-or-url"], what: str) -> str | Path:
     if is_url(text):
         return text
-    if strings == "path-or-url" and text and "://" not in text:
-        return Path(text)
+    if strings == "path-or-url":
+        if text and "://" not in text:
+            return Path(text)
+        advice = "Pass the path of a file, an http(s) URL, a data: URI, or the bytes themselves."
+        raise InputError(f"{what} is {_shortened(text)!r}, no place that media can be read from.", advice=advice)
     file = f"Path({text!r})" if text and text == _shortened(text) else "Path(…)"
     raise InputError(
         f"{what} is {_shortened(text)!r}, neither an http(s) URL nor a data: URI.",

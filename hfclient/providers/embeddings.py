@@ -42,9 +42,9 @@ def matched(vectors: Embeddings, batch: JSON, reply: Response) -> Embeddings:
 def batches_of(call: Call, longest: int) -> tuple[list[JSON], Body]:
     """The texts in lists of a length the provider takes, and what else is told; one text alone stays as it is."""
     parameters = call.arguments
-    size = int(parameters.pop("batch_size", longest))
-    if size < 1:
-        raise InputError(f"batch_size={size} is not a whole number above 0.")
+    size = parameters.pop("batch_size", longest)
+    if not isinstance(size, int) or size < 1:
+        raise InputError(f"batch_size={size!r} is not a whole number above 0.")
     if isinstance(call.inputs, str):
         return [call.inputs], parameters
     texts = list(call.inputs)
