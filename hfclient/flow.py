@@ -110,7 +110,7 @@ class Progress:
     """Tell the caller how a job stands: "queued", "running", "done", "failed", "cancelled" or "downloading".
 
     `position` is its place in the queue, `fraction` how much of it is done, `reason` why it failed; each is None where
-    the provider does not say. Answered with None.
+    the provider does not say. Answered with the same, as it may be shown: without keys.
     """
 
     state: str

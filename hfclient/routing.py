@@ -78,21 +78,7 @@ class Router:
         if call.base_url:
             return await self._to_endpoint(call, call.base_url)
         provider = self._known(call.providers[0])
-        task = _task_of(provider, call)
-        if not routed:
-            secret = self.keys.of_provider(provider.name) or key_in_environment(provider.variables)
-            if secret is None:
-                raise MissingKeyError(
-                    f"The job was submitted with a key for {provider.name}, and there is none.",
-                    advice=f'Pass Client(keys={{"{provider.name}": …}}).',
-                )
-            address = self._reached_with(secret, provider, task)
-        elif key := await self.hugging_face_key():
-            address = self._through_router(key, provider)
-        else:
-            raise MissingKeyError(
-                "The job was submitted through the router, and there is no token.", advice=HOW_TO_LOG_IN
-            )
+        address = await self._address(provider, _task_of(provider, call), routed=routed)
         return _route(call, provider, address, call.model or "", {})
 
     async def _candidates(self, call: Call, model: str, name: str, policy: str | None) -> list[Route]:
@@ -228,20 +214,22 @@ class Router:
         live = [pair for pair in known if pair[0].status == "live"]
         return live or [pair for pair in known if pair[0].status == "staging"]
 
-    async def _address(self, provider: Provider, task: Task) -> Address:
-        """A key given for this provider leads straight to it, a Hugging Face token through the router."""
+    async def _address(self, provider: Provider, task: Task, *, routed: bool | None = None) -> Address:
+        """A key given for this provider leads straight to it, a Hugging Face token through the router; `routed` says
+        that only the one or only the other will do."""
         if given := self.keys.of_provider(provider.name):
-            return self._reached_with(given, provider, task)
-        if provider.routed and (key := await self.hugging_face_key()):
+            address = self._reached_with(given, provider, task)
+            if routed in {None, address.routed}:
+                return address
+        if provider.routed and routed is not False and (key := await self.hugging_face_key()):
             return self._through_router(key, provider)
         if found := key_in_environment(provider.variables):
-            return self._reached_with(found, provider, task)
+            address = self._reached_with(found, provider, task)
+            if routed in {None, address.routed}:
+                return address
         if not provider.routed and not provider.variables:
             return Address(task.url or provider.url, None, routed=False)  # it asks for no key
-        advice = [f'Pass Client(keys={{"{provider.name}": …}}) or set {name}.' for name in provider.variables[:1]]
-        if provider.routed:
-            advice.append(HOW_TO_LOG_IN)
-        raise MissingKeyError(f"There is no key for {provider.name}.", advice=" ".join(advice))
+        raise _no_key(provider, routed=routed)
 
     async def hugging_face_key(self) -> Key | None:
         secret = self.keys.hugging_face or await self.login()
@@ -278,6 +266,17 @@ def _route(call: Call, provider: Provider, address: Address, model_id: str, extr
 
 def _own_key(secret: Secret, provider: Provider, origin: str) -> Key:
     return Key(secret, frozenset({origin}), scheme=provider.scheme, header_name=provider.key_header)
+
+
+def _no_key(provider: Provider, *, routed: bool | None) -> MissingKeyError:
+    if routed:
+        return MissingKeyError("The job went through the router, and there is no token for it.", advice=HOW_TO_LOG_IN)
+    said = f"There is no key for {provider.name}"
+    advice = [f'Pass Client(keys={{"{provider.name}": …}}) or set {name}.' for name in provider.variables[:1]]
+    if routed is None and provider.routed:
+        advice.append(HOW_TO_LOG_IN)
+    end = "." if routed is None else ", and the job was submitted with one."
+    return MissingKeyError(said + end, advice=" ".join(advice))
 
 
 def _billed(call: Call) -> dict[str, str]:
