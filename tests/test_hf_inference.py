@@ -567,7 +567,7 @@ def test_a_picture_a_prompt_or_both(task: str) -> None:
     assert request.json == {"parameters": {"prompt": "a cat", "seed": 1}}
     [request], _ = ask(task, made, at=ENDPOINT, image=PNG, prompt="a cat")
     assert request.json == {"inputs": IMAGE, "parameters": {"prompt": "a cat"}}
-    with pytest.raises(InputError, match="neither a picture nor a prompt"):
+    with pytest.raises(InputError, match="neither image nor prompt"):
         ask(task, at=ENDPOINT, image=None)
 
 

@@ -112,12 +112,8 @@ def _media(call: Call) -> Flow[Body | Media]:
 
 
 def _perhaps_media(call: Call) -> Flow[Body | Media]:
-    """A picture, a prompt, or both."""
-    if call.inputs is not None:
-        return (yield from _media(call))
-    if not call.arguments.get("prompt"):
-        raise InputError("There is neither a picture nor a prompt.", advice="Give one of the two, or both.")
-    return {"parameters": call.arguments}
+    """A picture, a prompt, or both: the task's function sees to it that one of them is there."""
+    return {"parameters": call.arguments} if call.inputs is None else (yield from _media(call))
 
 
 def _labelled_text(call: Call) -> Body:
