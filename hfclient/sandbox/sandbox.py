@@ -55,7 +55,8 @@ class Sandbox:
 
     `chat` gives the answer to a list of messages: a text, a message as a dict (with `tool_calls`, `reasoning_content`,
     `finish_reason` or `usage` where wanted), or a list of them for several choices. `answers` are recorded ones, by a
-    part of the path they belong to: bytes, or what JSON can hold. `models` says what models of your own are for.
+    part of the path they belong to: bytes, or what JSON can hold. `models` says what models of your own are for, and the
+    hosts where one alone is served.
     `latency` is how many seconds an answer takes, `token_latency` how many pass between the pieces of a stream. What
     arrived is in `requests`; `fail` makes things go wrong.
     """
@@ -210,8 +211,7 @@ class Sandbox:
                 return self._spoken_in_openai_terms(arrival)
 
     def _hugging_face(self, arrival: Arrival) -> Answer:
-        model: str = ""
-        task: str | None = None
+        model, task = arrival.host, None
         match arrival.segments:
             case ["models", owner, name, "pipeline", str(asked)]:
                 model, task = f"{owner}/{name}", asked
