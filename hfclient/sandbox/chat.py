@@ -37,7 +37,7 @@ def by_default(messages: list[dict[str, Any]]) -> str:
     return next((words for hint, words in SPOKEN if hint in text.lower()), "Hello to you too!")
 
 
-def chat(asked: dict[str, Any], script: Script, *, between: float, provider: str) -> Answer:
+def chat(asked: dict[str, Any], script: Script, provider: str) -> Answer:
     """The answer to a request for a chat, streamed where it asks for that."""
     messages: list[dict[str, Any]] = asked.get("messages") or []
     said = _choices(script(messages), int(asked.get("n") or 1))
@@ -48,7 +48,7 @@ def chat(asked: dict[str, Any], script: Script, *, between: float, provider: str
     headers = {"x-inference-provider": provider, "x-request-id": f"req-{_digest(asked)[:12]}"}
     if asked.get("stream"):
         counted = bool(within(asked, "stream_options").get("include_usage"))
-        return events(_chunks(head, choices, usage if counted else None), between=between, headers=headers)
+        return events(_chunks(head, choices, usage if counted else None), headers=headers)
     return answered({**head, "object": "chat.completion", "choices": choices, "usage": usage}, headers=headers)
 
 
