@@ -24,8 +24,9 @@ from hfclient.testing import no_waits
 from hfclient.types import Audio, ChatCompletion, Embeddings, File, Image, Video
 from hfclient.types.labels import Answer, DetectedObject, Entity, FilledMask, Label, Segment, TableAnswer, Track
 from hfclient.types.text import Caption, Summary, TextGeneration, Transcript, Translation
+from tests.opened import opened
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("closing")]
 
 PICTURE, SOUND = media.png("a cat"), media.wav("a talk")
 KEYS = {provider.name: "sandbox-key" for provider in PROVIDERS if provider.name != "hf-inference"}
@@ -106,7 +107,7 @@ async def test_every_task_of_every_provider_has_a_result_of_its_kind(provider: s
     if way == "router" and provider not in ROUTED:
         pytest.skip("the router does not lead there")
     ask = ASKS[task]
-    client = Client(sandbox=True, provider=provider, model=MODEL, keys={} if way == "router" else _key(provider))
+    client = opened(sandbox=True, provider=provider, model=MODEL, keys={} if way == "router" else _key(provider))
     with no_waits():
         check(await function_of(client, task)(*ask.inputs), ask)
 
@@ -120,7 +121,7 @@ async def test_an_address_of_ones_own_does_the_task_it_is_for(task: str) -> None
     """Where the protocol does not tell, the sandbox is told what stands at a host."""
     sandbox = Sandbox(models={"mine.invalid": task})
     check(
-        await function_of(Client(sandbox=sandbox, base_url="https://mine.invalid"), task)(*ASKS[task].inputs),
+        await function_of(opened(sandbox=sandbox, base_url="https://mine.invalid"), task)(*ASKS[task].inputs),
         ASKS[task],
     )
 
@@ -130,7 +131,7 @@ async def test_an_address_of_ones_own_does_the_task_it_is_for(task: str) -> None
 )
 async def test_every_stream_ends_in_what_the_whole_answer_says(provider: str, task: str) -> None:
     """Piece by piece, the text is the same, and so is what was counted."""
-    client = Client(sandbox=True, provider=provider, model=MODEL, keys=_key(provider))
+    client = opened(sandbox=True, provider=provider, model=MODEL, keys=_key(provider))
     if task == "conversational":
         whole: Any = await client.chat("Tell me a story.")
         stream: Any = client.chat.stream("Tell me a story.")
@@ -147,7 +148,7 @@ async def test_every_stream_ends_in_what_the_whole_answer_says(provider: str, ta
 async def test_an_endpoint_streams_text_in_its_own_protocol() -> None:
     """Text Generation Inference's tokens, which end with the whole text."""
     sandbox = Sandbox(models={"mine.invalid": "text-generation"})
-    client = Client(sandbox=sandbox, base_url="https://mine.invalid")
+    client = opened(sandbox=sandbox, base_url="https://mine.invalid")
     final = await client.text_generation_stream("Once").final()
     assert final.text == (await client.text_generation("Once")).text
     assert final.finish_reason == "stop"
@@ -159,7 +160,7 @@ async def test_every_job_can_be_submitted_asked_and_collected(provider: str, tas
     """It waits, runs and is done, each at its look; the result is the task's own."""
     if way == "router" and provider not in ROUTED:
         pytest.skip("the router does not lead there")
-    client = Client(sandbox=True, provider=provider, model=MODEL, keys={} if way == "router" else _key(provider))
+    client = opened(sandbox=True, provider=provider, model=MODEL, keys={} if way == "router" else _key(provider))
     job = await client.submit(task, *ASKS[task].inputs)
     states = [(await job.status()).state for _ in range(3)]
     assert states[-1] == "done"
@@ -172,7 +173,7 @@ async def test_every_job_can_fail(provider: str, task: str) -> None:
     """A job that comes to nothing is an error of its own, whoever runs it."""
     sandbox = Sandbox()
     sandbox.fail("failed-job")
-    client = Client(sandbox=sandbox, provider=provider, model=MODEL, keys=_key(provider))
+    client = opened(sandbox=sandbox, provider=provider, model=MODEL, keys=_key(provider))
     with no_waits(), pytest.raises(JobFailedError):
         await function_of(client, task)(*ASKS[task].inputs)
     with no_waits():
@@ -182,7 +183,7 @@ async def test_every_job_can_fail(provider: str, task: str) -> None:
 @pytest.mark.parametrize("provider", ["fal-ai", "replicate", "wavespeed"])
 async def test_a_job_that_is_cancelled_says_so(provider: str) -> None:
     """At the providers that have a way to cancel one."""
-    client = Client(sandbox=True, provider=provider, model="Wan-AI/Wan2.2-T2V-A14B")
+    client = opened(sandbox=True, provider=provider, model="Wan-AI/Wan2.2-T2V-A14B")
     job = await client.submit("text-to-video", "A cat")
     await job.cancel()
     assert (await job.status()).state == "cancelled"
@@ -193,7 +194,7 @@ async def test_a_job_that_is_cancelled_says_so(provider: str) -> None:
 async def test_novita_speaks_minimaxs_protocol_for_minimaxs_model() -> None:
     """The one model there with a protocol to itself."""
     sandbox = Sandbox(models={"MiniMax-H3": "image-text-to-video"})
-    client = Client(sandbox=sandbox, provider="novita", model="MiniMax-H3")
+    client = opened(sandbox=sandbox, provider="novita", model="MiniMax-H3")
     with no_waits():
         check(await client.image_text_to_video(PICTURE, "It walks."), ASKS["image-text-to-video"])
     assert "/v3/minimax/v2/video_generation" in [seen.path for seen in sandbox.requests]
@@ -205,7 +206,7 @@ def call(name: str, arguments: str) -> dict[str, Any]:
 
 async def both(sandbox: Sandbox, **options: Any) -> list[ChatCompletion]:
     """The same chat, whole and as a stream."""
-    client = Client(sandbox=sandbox, model=MODEL)
+    client = opened(sandbox=sandbox, model=MODEL)
     return [await client.chat("Hi", **options), await client.chat.stream("Hi", **options).final()]
 
 
@@ -238,7 +239,7 @@ async def test_a_script_may_give_several_choices() -> None:
 async def test_a_script_that_gives_nothing_sensible_says_what_it_may_give() -> None:
     """The mistake is the test's, and is told there."""
     with pytest.raises(InputError, match="chat script gave NoneType"):
-        await Client(sandbox=Sandbox(chat=lambda _: None), model=MODEL).chat("Hi")  # type: ignore[arg-type,return-value]
+        await opened(sandbox=Sandbox(chat=lambda _: None), model=MODEL).chat("Hi")  # type: ignore[arg-type,return-value]
     with pytest.raises(InputError, match="chat= is not a function"):
         Sandbox(chat="Hello")  # type: ignore[arg-type]
 
@@ -248,7 +249,7 @@ async def test_recorded_answers_are_given_by_their_path() -> None:
     sandbox = Sandbox(
         answers={"/recorded/sound": media.wav("x"), "/recorded/labels": [{"label": "calm", "score": 1.0}]}
     )
-    client = Client(sandbox=sandbox, provider="hf-inference")
+    client = opened(sandbox=sandbox, provider="hf-inference")
     assert (await client.text_classification("Hm", model="recorded/labels"))[0].label == "calm"
     assert (await client.text_to_speech("Hm", model="recorded/sound")).content == media.wav("x")
 
@@ -261,7 +262,7 @@ async def test_two_sandboxes_give_the_same_answers() -> None:
         with no_waits():
             results: list[Any] = []
             for provider, task in PAIRS:
-                client = Client(sandbox=sandbox, provider=provider, model=MODEL, keys=_key(provider))
+                client = opened(sandbox=sandbox, provider=provider, model=MODEL, keys=_key(provider))
                 results.append(await function_of(client, task)(*ASKS[task].inputs))
         return [each.content if isinstance(each, File) else repr(each) for each in results]
 
@@ -282,7 +283,7 @@ async def test_the_hub_knows_models_and_tasks() -> None:
     assert "me/painter" in [model["id"] for model in painters]
     assert [row["provider"] for row in painters[0]["inferenceProviderMapping"]].count("together") == 1
     with pytest.raises(NotFoundError):
-        await Client(sandbox=sandbox, provider="groq").chat("Hi", model="missing/model")
+        await opened(sandbox=sandbox, provider="groq").chat("Hi", model="missing/model")
 
 
 async def test_the_router_lists_who_serves_a_chat_model() -> None:
@@ -302,17 +303,17 @@ async def test_without_a_key_nobody_answers() -> None:
             == 401
         )
     with pytest.raises(AuthenticationError):
-        await Client("hf_invalid_0123456789", sandbox=True).chat("Hi", model=MODEL)
+        await opened("hf_invalid_0123456789", sandbox=True).chat("Hi", model=MODEL)
 
 
 async def test_what_arrived_is_kept_and_keys_are_not() -> None:
     """Wherever a key was put: in a header, the address or the body."""
     sandbox = Sandbox()
     key = "hf_fake_0123456789abcdef"
-    client = Client(key, sandbox=sandbox, model=MODEL)
+    client = opened(key, sandbox=sandbox, model=MODEL)
     headers, query = {"x-api-key": "planted-1"}, {"token": "planted-2", "page": "7"}
     await client.chat(f"My key is {key}", extra_headers=headers, extra_query=query, extra_body={"user": key})
-    own = Client(sandbox=sandbox, provider="black-forest-labs", keys={"black-forest-labs": "bfl-fake-987654321"})
+    own = opened(sandbox=sandbox, provider="black-forest-labs", keys={"black-forest-labs": "bfl-fake-987654321"})
     with no_waits():
         await own.text_to_image("a cat", model="flux-dev")
     shown = repr(sandbox.requests) + "".join(str(seen.body) for seen in sandbox.requests)
@@ -327,7 +328,7 @@ async def test_files_lie_on_another_host_and_come_without_a_key() -> None:
     """As results do in life, so that a client which sends its key everywhere is found out."""
     sandbox = Sandbox()
     with no_waits():
-        await Client(sandbox=sandbox, provider="fal-ai").text_to_image("a cat", model="black-forest-labs/FLUX.1-dev")
+        await opened(sandbox=sandbox, provider="fal-ai").text_to_image("a cat", model="black-forest-labs/FLUX.1-dev")
     fetched = sandbox.requests[-1]
     assert fetched.place == "files"
     assert "authorization" not in fetched.headers
@@ -336,7 +337,7 @@ async def test_files_lie_on_another_host_and_come_without_a_key() -> None:
 async def test_pictures_have_the_size_that_was_asked_for() -> None:
     """In whichever words a provider has for it."""
     for provider in ("fal-ai", "together", "nscale", "hf-inference", "zai-org"):
-        client = Client(sandbox=True, provider=provider, model="black-forest-labs/FLUX.1-dev")
+        client = opened(sandbox=True, provider=provider, model="black-forest-labs/FLUX.1-dev")
         with no_waits():
             image = await client.text_to_image("a cat", width=96, height=48)
         assert image.pil().size == (96, 48), provider
@@ -393,7 +394,7 @@ def test_players_read_films(tmp_path: Path) -> None:
 
 async def test_embeddings_are_stable_unit_length_and_mean_something() -> None:
     """Texts that share words are nearer to each other than those that do not."""
-    client = Client(sandbox=True, model="BAAI/bge-small-en-v1.5", provider="hf-inference")
+    client = opened(sandbox=True, model="BAAI/bge-small-en-v1.5", provider="hf-inference")
     vectors = await client.feature_extraction(["the red fox", "the quick fox", "annual report"])
     assert vectors.shape == (3, 384)
     assert [round(sum(number * number for number in row), 4) for row in vectors.tolist()] == [1.0] * 3
@@ -405,9 +406,9 @@ async def test_embeddings_are_stable_unit_length_and_mean_something() -> None:
 async def test_latency_is_per_call_and_per_piece() -> None:
     """Nothing waits unless it is asked to; then answers wait once, and streams after every piece."""
     with no_waits() as waits:
-        await Client(sandbox=True, model=MODEL).chat.stream("Hi").final()
+        await opened(sandbox=True, model=MODEL).chat.stream("Hi").final()
         assert waits == []
-        client = Client(sandbox=Sandbox(latency=2, token_latency=0.25), model=MODEL)
+        client = opened(sandbox=Sandbox(latency=2, token_latency=0.25), model=MODEL)
         await client.chat("Hi")
         assert waits == [2]
         waits.clear()

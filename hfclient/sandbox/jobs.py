@@ -130,7 +130,11 @@ def _made_by_fal(jobs: Jobs, model: str, asked: Mapping[str, JSON]) -> JSON:
         return {"image": {"url": jobs.keep(media.mask(), "image/png"), "content_type": "image/png"}}
     kind, url = jobs.file(model, asked, "text-to-speech" if "text" in asked else "text-to-image")
     held = {"url": url, "content_type": {"video": "video/mp4", "audio": "audio/wav", "image": "image/png"}[kind]}
-    return {"images": [held]} if kind == "image" else {kind: held}
+    if kind != "image":
+        return {kind: {**held, "file_name": url.rpartition("/")[2], "file_size": 1234}}
+    width, height = results.size_of(asked)
+    beside = {"timings": {"inference": 0.5}, "seed": 7, "has_nsfw_concepts": [False], "prompt": asked.get("prompt", "")}
+    return {"images": [{**held, "width": width, "height": height}], **beside}
 
 
 def _replicate(jobs: Jobs, arrival: Arrival) -> Answer:
@@ -155,6 +159,7 @@ def _replicate(jobs: Jobs, arrival: Arrival) -> Answer:
         kind = "text"
     else:
         kind, made = jobs.file(model, asked, "text-to-speech" if "text" in asked else "text-to-image")
+        made = [made] if kind == "image" else made
     work = jobs.begin(model, made, LOOKS if kind == "video" or not waits else 0)
     return answered(_prediction(work, work.look() if work.looks == 0 else "queued"), 201)
 
@@ -163,6 +168,7 @@ def _prediction(work: Work, state: State) -> JSON:
     status = {"queued": "starting", "running": "processing", "done": "succeeded", "cancelled": "canceled"}
     here = f"https://api.replicate.com/v1/predictions/{work.id}"
     said: dict[str, Any] = {"id": work.id, "model": work.model, "status": status.get(state, state), "output": None}
+    said |= {"version": "sandbox", "input": {}, "created_at": "2023-11-14T22:13:20Z", "data_removed": False}
     said |= {"urls": {"get": here, "cancel": f"{here}/cancel"}, "error": FAILED if state == "failed" else None}
     return {**said, "logs": "Working on it.", **({"output": work.made} if state == "done" else {})}
 
@@ -274,12 +280,12 @@ def _black_forest_labs(jobs: Jobs, arrival: Arrival) -> Answer:
             name = arrival.query.get("id", "")
             work = jobs.find(name)
             if work is None:
-                return answered({"id": name, "status": "Task not found", "result": None})
+                return answered({"id": name, "status": "Task not found", "result": None, "progress": None})
             state = work.look()
             status = {"queued": "Pending", "running": "Pending", "done": "Ready"}.get(state, "Error")
-            return answered(
-                {"id": name, "status": status, "result": (state == "done" and {"sample": work.made}) or None}
-            )
+            made = {"sample": work.made} if state == "done" else None
+            progress = {"queued": 0.0, "running": 0.5}.get(state, 1.0)
+            return answered({"id": name, "status": status, "result": made, "progress": progress})
         case _:
             work = jobs.begin("/".join(arrival.segments[1:]), jobs.file("", arrival.json(), "text-to-image")[1])
             return answered({"id": work.id, "polling_url": f"https://{arrival.host}/v1/get_result?id={work.id}"})
