@@ -170,6 +170,8 @@ def test_it_looks_like_a_conversation(
     )
     ask(page, "Tell me a story")
     until(lambda: is_idle(page), "the story ends")
+    below = "return document.getElementById('form').getBoundingClientRect().bottom <= innerHeight"
+    assert page.run(below), "the end of the conversation and the form are in view"
     screenshot = page.screenshot()
     colours = colours_of(screenshot)
     assert max(colours, key=lambda colour: colours[colour]) == paper
