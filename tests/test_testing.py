@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import anyio
 import pytest
 
@@ -90,6 +92,11 @@ def test_answers_are_made_of_json_or_of_bytes() -> None:
 
 
 PLUGIN = ("-p", "hfclient.pytest_plugin", "-p", "no:cacheprovider", "-W", "error")
+
+
+@pytest.fixture(autouse=True)
+def _our_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[1]))
 
 
 def passed(pytester: pytest.Pytester, code: str, **outcomes: int) -> None:
