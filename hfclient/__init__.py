@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from hfclient.client import Client
     from hfclient.flow import Progress
     from hfclient.job import Job
+    from hfclient.mapping import Mapped
     from hfclient.media import Media
     from hfclient.provider import Provider, Task
     from hfclient.retry import Retry
@@ -59,6 +60,7 @@ _HOMES = {
     "hfclient.client": ("Client",),
     "hfclient.flow": ("Progress",),
     "hfclient.job": ("Job",),
+    "hfclient.mapping": ("Mapped",),
     "hfclient.media": ("Media",),
     "hfclient.provider": ("Provider", "Task"),
     "hfclient.retry": ("Retry",),
@@ -107,6 +109,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Client",
     "Job",
+    "Mapped",
     "Media",
     "Message",
     "Options",

@@ -162,6 +162,13 @@ _ALIASES = {
 _NEAR = 0.6
 
 
+def whole(name: str, value: Any) -> int:
+    """The value, which has to be a whole number above 0."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InputError(f"{name}={value!r} is not a whole number above 0.")
+    return value
+
+
 def unknown_option(
     name: str, known: Iterable[str], *, where: str, elsewhere: Mapping[str, str] = MappingProxyType({})
 ) -> InputError:
@@ -176,6 +183,11 @@ def unknown_option(
 
 def unknown_provider(name: str, known: Iterable[str]) -> InputError:
     return InputError(f"There is no provider {name!r}.", advice=nearest(name, known, "There are"))
+
+
+def task_named(word: str) -> str:
+    """The Hub's name of a task, however it was written: `chat` is `conversational`, `text_to_image` has hyphens."""
+    return "conversational" if word == "chat" else word.replace("_", "-")
 
 
 def nearest(name: str, known: Iterable[str], otherwise: str) -> str:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Never, NoReturn, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, Never, NoReturn, Self, cast, overload
 
 import anyio.to_thread
 import httpx
 from typing_extensions import TypedDict, Unpack
 
 from hfclient import tasks
-from hfclient.call import ProviderChoice, TimeoutChoice, unknown_option, unknown_provider
+from hfclient.call import ProviderChoice, TimeoutChoice, unknown_option, unknown_provider, whole
+from hfclient.catalogue import Catalogue
 from hfclient.credentials import Keys
-from hfclient.defaults import Defaults
+from hfclient.defaults import Defaults, checked_text
 from hfclient.dispatch import Dispatcher, Side
 from hfclient.errors import InputError
-from hfclient.hub import Hub
+from hfclient.mapping import ItemT, Mapped, OnError, T
 from hfclient.pools import MAX_CONNECTIONS
 from hfclient.redact import Redactor, Secret, safe_url
 from hfclient.registry import Registry
@@ -26,8 +27,6 @@ from hfclient.remote import Remote
 from hfclient.retry import Retry
 from hfclient.routing import Router
 from hfclient.settings import (
-    HUB_URL,
-    ROUTER_URL,
     SEMCONVS,
     TRANSPORTS,
     Semconv,
@@ -40,6 +39,7 @@ from hfclient.single_flight import SingleFlight
 from hfclient.sse import MAX_EVENT_BYTES
 from hfclient.tasks import anything
 from hfclient.tasks.chat import Chat, ChatSettings
+from hfclient.tasks.models import Models
 from hfclient.transport import Transport
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class Shared:
 
     settings: Settings
     transport: Transport
-    hub: Hub
+    catalogue: Catalogue
     registry: Registry
     login: Login
     sides: dict[str, Side]
@@ -115,8 +115,8 @@ class Shared:
 
     @classmethod
     def anew(cls, settings: Settings, transport: Transport, semconv: Semconv, max_event_bytes: int) -> Shared:
-        hub = Hub(transport, settings.hub_url)
-        return cls(settings, transport, hub, Registry(), Login(), {}, semconv, max_event_bytes)
+        catalogue = Catalogue(transport, settings.hub_url, settings.router_url)
+        return cls(settings, transport, catalogue, Registry(), Login(), {}, semconv, max_event_bytes)
 
 
 class Client:
@@ -134,6 +134,8 @@ class Client:
     _keys: Keys
     _shared: Shared
     dispatcher: Dispatcher
+    models: Models
+    """`client.models.list(...)` and `.get(...)`: what models there are, who serves them, for how much."""
 
     def __init__(
         self,
@@ -160,8 +162,10 @@ class Client:
             known = {"token", "keys", *DEFAULT_NAMES, *CONNECTION_NAMES}
             raise unknown_option(name, known, where="Client", elsewhere=OF_A_CHAT)
         settings = Settings.from_environment()
-        if place := _sandbox_for(sandbox, settings, http_client):
-            settings, token, http_client = _into(place, settings, token, http_client or transport)
+        if _sandbox_asked_for(sandbox, settings, http_client):
+            from hfclient.sandbox.entrance import enter  # noqa: PLC0415  only where it is asked for
+
+            settings, token, http_client = enter(sandbox, settings, token, http_client, transport)
         given = (provider, model, bill_to, base_url, timeout, deadline, retry, headers)
         defaults = Defaults().changed(
             {name: value for name, value in zip(DEFAULT_NAMES, given, strict=True) if value is not None}
@@ -170,11 +174,11 @@ class Client:
         connections = Transport(
             kind=kind,
             http_client=_http_client(http_client, transport),
-            max_connections=_whole("max_connections", max_connections),
+            max_connections=whole("max_connections", max_connections),
             network=settings.network,
         )
         names = cast("Semconv", one_of("semconv", semconv, SEMCONVS)) if semconv else settings.semconv
-        shared = Shared.anew(settings, connections, names, _whole("max_event_bytes", max_event_bytes))
+        shared = Shared.anew(settings, connections, names, whole("max_event_bytes", max_event_bytes))
         self._become(defaults, _given_keys(token, defaults, {} if keys is None else keys), shared)
 
     @classmethod
@@ -212,13 +216,14 @@ class Client:
             if name != "auto" and shared.registry.find(name) is None:
                 raise unknown_provider(name, [*shared.registry.names(), "auto"])
         redact = Redactor(secret.reveal() for secret in keys.secrets())
-        router = Router(shared.settings, keys, shared.registry, shared.hub, shared.login.token)
+        router = Router(shared.settings, keys, shared.registry, shared.catalogue, shared.login.token)
         remote = Remote(shared.transport, redact, shared.max_event_bytes)
         parts = {
             "_defaults": defaults,
             "_keys": keys,
             "_shared": shared,
             "dispatcher": Dispatcher(router, remote, shared.sides, shared.semconv),
+            "models": Models(router),
         }
         for name, part in parts.items():
             object.__setattr__(self, name, part)
@@ -271,6 +276,52 @@ class Client:
 
     submit = anything.submit
     request = anything.request
+
+    @overload
+    def map(
+        self,
+        function: Callable[[ItemT], Awaitable[T]],
+        items: Iterable[ItemT] | AsyncIterable[ItemT],
+        *,
+        concurrency: int = ...,
+        on_error: Literal["raise"] = ...,
+    ) -> Mapped[T]: ...
+
+    @overload
+    def map(
+        self,
+        function: Callable[[ItemT], Awaitable[T]],
+        items: Iterable[ItemT] | AsyncIterable[ItemT],
+        *,
+        concurrency: int = ...,
+        on_error: OnError,
+    ) -> Mapped[T | Exception]: ...
+
+    def map(
+        self,
+        function: Callable[[ItemT], Awaitable[T]],
+        items: Iterable[ItemT] | AsyncIterable[ItemT],
+        *,
+        concurrency: int = 8,
+        on_error: OnError = "raise",
+    ) -> Mapped[T | Exception]:
+        """Call an async function with each item, up to `concurrency` at once, and give the results in the items' order.
+
+        >>> async for reply in client.map(client.chat, ["Why is the sky blue?", "Count to five."]):
+        ...     print(reply.text)
+
+        Items are drawn as results are read: at most `concurrency` are in hand, so their source may be endless; one that
+        is not async is stepped on the event loop. The first failure is raised and ends the rest; with
+        `on_error="return"` exceptions are given in place of results.
+        """
+        return Mapped(function, items, concurrency=concurrency, on_error=on_error)
+
+    def providers(self, task: str | None = None) -> dict[str, tuple[str, ...]]:
+        """The providers that hfclient knows and the tasks it can call each for; with a task, those that serve it.
+
+        >>> client.providers("chat")["groq"]
+        """
+        return self._shared.registry.serving(checked_text("task", task))
 
     async def aclose(self) -> None:
         """Close the connections, those of its copies too, and whatever providers run in this process."""
@@ -346,36 +397,8 @@ def _http_client(given: Any, transport: TransportKind | None) -> httpx.AsyncClie
     raise InputError(f"http_client must be an httpx.AsyncClient, not {type(given).__module__}.{type(given).__name__}.")
 
 
-def _sandbox_for(asked: Any, settings: Settings, http_client: object) -> Sandbox | None:
-    """The sandbox that was asked for: here, for every client around, or in the environment."""
-    if asked is False or (
-        asked is None and (http_client is not None or not ("hfclient.sandbox" in sys.modules or settings.sandbox))
-    ):
-        return None
-    from hfclient.sandbox import Sandbox, in_use  # noqa: PLC0415  only where it is asked for
-
-    if asked is None:
-        return in_use() or (Sandbox() if settings.sandbox else None)
-    if asked is True:
-        return Sandbox()
-    if not isinstance(asked, Sandbox):
-        raise InputError(f"sandbox={asked!r} is no sandbox.", advice="Pass True, or Sandbox(…).")
-    return asked
-
-
-def _into(
-    sandbox: Sandbox, settings: Settings, token: str | None, connections: object
-) -> tuple[Settings, str, httpx.AsyncClient]:
-    """What leads every request into a sandbox: the addresses it knows, a token that opens nothing, its transport."""
-    from hfclient.sandbox import TOKEN, SandboxTransport  # noqa: PLC0415  only where it is asked for
-
-    if connections:
-        raise InputError("A sandbox has connections of its own.", advice="Leave out http_client= and transport=.")
-    settings = replace(settings, hub_url=HUB_URL, router_url=ROUTER_URL)
-    return settings, token or TOKEN, httpx.AsyncClient(transport=SandboxTransport(sandbox))
-
-
-def _whole(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InputError(f"{name}={value!r} is not a whole number above 0.")
-    return value
+def _sandbox_asked_for(sandbox: object, settings: Settings, http_client: object) -> bool:
+    """Whether calls go into a sandbox: said here, said for every client around, or said by the environment."""
+    if sandbox is not None:
+        return sandbox is not False
+    return http_client is None and (settings.sandbox or "hfclient.sandbox" in sys.modules)

@@ -61,8 +61,8 @@ class Defaults:
             deadline=mine.deadline,
             retry=mine.retry,
             headers=mine.headers,
-            query=checked_texts("extra_query", _as_texts(options.get("extra_query") or {})),
-            body=_object("extra_body", options.get("extra_body") or {}),
+            query=checked_texts("extra_query", _as_texts(options.get("extra_query"))),
+            body=_object("extra_body", options.get("extra_body")),
             on_progress=_checked_callback(options.get("on_progress")),
             save_to=_as_path("save_to", options.get("save_to")),
             max_download_bytes=_checked_size("max_download_bytes", options.get("max_download_bytes")),
@@ -136,7 +136,7 @@ def checked_texts(name: str, value: Any) -> Mapping[str, str]:
 def _as_texts(query: Any) -> Any:
     """Numbers and truth values as an address writes them; what else there is stays, to be refused."""
     if not isinstance(query, Mapping):
-        return query
+        return {} if query is None else query
     pairs = cast("Mapping[object, object]", query).items()
     return {name: _as_text(value) for name, value in pairs}
 
@@ -162,6 +162,8 @@ def checked_in_header(name: str, value: str | None) -> str | None:
 
 
 def _object(name: str, value: Any) -> Mapping[str, Any]:
+    if value is None:
+        return {}
     if not isinstance(value, Mapping):
         raise InputError(f"{name} must be a mapping, not {type(value).__name__}.")
     return cast("Mapping[str, Any]", value)
@@ -174,7 +176,7 @@ def _checked_deadline(value: Any) -> float | None:
 
 
 def _checked_callback(value: Any) -> Callable[[Progress], None] | None:
-    if value is not None and (not callable(value) or iscoroutinefunction(value)):
+    if value is not None and (not callable(value) or any(map(iscoroutinefunction, (value, type(value).__call__)))):
         raise InputError(
             f"on_progress={value!r} is not a plain function.", advice="It is called with a Progress, and not awaited."
         )

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from hfclient.call import Call
+from hfclient.download import check_target
 from hfclient.errors import (
     ConnectionFailedError,
     ConnectionLostError,
     CreditsError,
     DeadlineError,
     HFClientError,
+    InputError,
     ModelLoadingError,
     NotFoundError,
     NotSupportedError,
     RateLimitError,
+    ResponseError,
     ServerError,
     StreamError,
     StreamFailedError,
     TimedOutError,
 )
+from hfclient.flow import Fetched
 from hfclient.provider import Provider
 from hfclient.remote import Remote
 from hfclient.route import Route
@@ -32,6 +37,7 @@ from hfclient.stream import Chunks
 from hfclient.telemetry import observe
 from hfclient.trip import Trip
 from hfclient.types.base import with_meta
+from hfclient.types.files import File
 
 T = TypeVar("T")
 Find: TypeAlias = Callable[[Router, Call, Trip], Awaitable[list[Route]]]
@@ -80,16 +86,31 @@ class Dispatcher:
         self._sides = sides
         self._semconv: Semconv = semconv
 
-    def trip(self, call: Call) -> Trip:
+    def trip(self, call: Call, observed_as: str | None = None) -> Trip:
         """The beginning of a call's story; the span it opens ends with the call."""
-        return Trip(call, observe(call, semconv=self._semconv))
+        observed = replace(call, task=observed_as) if observed_as else call
+        return Trip(call, observe(observed, semconv=self._semconv), self._router.catalogue.price)
 
-    async def run(self, call: Call, read: Callable[[Any], Any] | None = None, find: Find = Router.routes) -> Any:
+    async def run(
+        self,
+        call: Call,
+        read: Callable[[Any], Any] | None = None,
+        *,
+        find: Find = Router.routes,
+        observed_as: str | None = None,
+    ) -> Any:
         """The call's result, with its `meta`; `read` makes more of it, and may find that it is not what was asked.
-        `find` gives the routes to try, where they are not those that the call itself asks for."""
-        trip = self.trip(call)
+
+        `find` gives the routes to try, where they are not those that the call itself asks for. `observed_as` is what
+        telemetry calls it where it is not the task itself that is asked for.
+        """
+        trip = self.trip(call, observed_as)
         try:
+            if call.save_to is not None:
+                await check_target(call.save_to)  # before it costs anything
             result = await self._travelled(trip, lambda side, route: side.run(call, route, trip), find)
+            if call.save_to is not None or isinstance(result, File):
+                result = await _kept(result, call)
             meta = trip.meta()
             result = with_meta(result, meta)
             if read is not None:
@@ -143,3 +164,19 @@ class Dispatcher:
         if provider.name not in self._sides:
             self._sides[provider.name] = provider.opens()
         return self._sides[provider.name]
+
+
+async def _kept(result: Any, call: Call) -> File | Fetched:
+    """The result no larger than allowed, and on disk where it is wanted there: what was fetched is so already."""
+    if isinstance(result, File | Fetched) and result.path is not None:
+        return result
+    if not isinstance(result, File):
+        raise InputError(
+            f"The result is no file, but of type {type(result).__name__}.", advice="Ask for it without save_to=…."
+        )
+    if result.size > call.max_download_bytes:
+        raise ResponseError(
+            f"The result is larger than {call.max_download_bytes:,} bytes.",
+            advice="Raise max_download_bytes=…; the provider's work is done, and may be paid for.",
+        )
+    return result if call.save_to is None else await result.kept_at(call.save_to)

@@ -6,7 +6,7 @@ HFClientError
 │   └── MissingExtraError             you: an optional package is needed; the message has the pip command
 ├── RoutingError                      no provider could be found for this call
 │   ├── NoProviderError               you: nobody, or not the provider you named, serves this model for this task
-│   └── HubError                      wait: the Hub could not say who serves the model
+│   └── HubError                      wait: the Hub, or the router, could not tell of a model
 ├── StatusError                       the service answered with an error; `.status`, `.body`
 │   ├── BadRequestError               you: 400, 413, 415, 422 …; the request itself is at fault
 │   ├── NotSupportedError             you: this provider does not serve this model or task
@@ -158,7 +158,7 @@ class NoProviderError(RoutingError):
 
 
 class HubError(RoutingError):
-    """The Hub could not say who serves the model."""
+    """The Hub, or the router where it was asked for its models, could not say what there is and who serves it."""
 
 
 class StatusError(HFClientError):

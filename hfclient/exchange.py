@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from functools import cached_property
 from typing import cast
 
@@ -39,12 +39,16 @@ class Exchange:
         """The whole body; more than `limit` bytes of it are an error."""
         parts: list[bytes] = []
         size = 0
-        with self._sending.blamed() if self._sending else nullcontext():
+        try:
             async for part in self.body:
                 parts.append(part)
                 size += len(part)
                 if size > limit:
                     raise ResponseError(f"The answer is larger than {limit:,} bytes.", status=self.status)
+        except httpx.HTTPError:
+            if self._sending is not None:  # the answer had begun before all was sent
+                self._sending.blame()
+            raise
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def read_beginning(self, limit: int) -> bytes:
@@ -63,7 +67,7 @@ class Exchange:
                 with suppress(httpx.HTTPError):  # it is closed all the same
                     await self._response.aclose()
                 await self._unwind()
-                if self._sending is not None:  # the answer came before all was sent
+                if self._sending is not None:
                     await self._sending.aclose()
         finally:
             self._lease.release()

@@ -110,7 +110,7 @@ class Progress:
     """Tell the caller how a job stands: "queued", "running", "done", "failed", "cancelled" or "downloading".
 
     `position` is its place in the queue, `fraction` how much of it is done, `reason` why it failed; each is None where
-    the provider does not say. Answered with None.
+    the provider does not say. Answered with the same, as it may be shown: without keys.
     """
 
     state: str
@@ -138,9 +138,14 @@ class Response:
     def json(self) -> JSON:
         try:
             return _json.loads(self.content)
-        except ValueError:
-            kind = self.media_type or "no media type"
-            raise ResponseError(f"The answer is not JSON ({kind}).", status=self.status, body=self.text()) from None
+        except (ValueError, RecursionError):
+            said = f"not JSON ({self.media_type or 'no media type'})" if self.content.strip() else "empty"
+            raise ResponseError(
+                f"The answer is {said}.",
+                status=self.status,
+                body=self.text(),
+                advice="Is base_url right, where one is given? If so, try again: the fault is the service's.",
+            ) from None
 
 
 def json_or_none(content: bytes) -> JSON:

@@ -19,7 +19,8 @@ from weakref import WeakKeyDictionary
 from typing_extensions import TypeIs
 
 from hfclient.errors import HFClientError, InputError
-from hfclient.sniff import Kind, kind_of, labelled_type, media_type_of, spoken_size, type_by_name
+from hfclient.sniff import UNKNOWN_TYPE, Kind, kind_of, labelled_type, media_type_of, spoken_size, type_by_name
+from hfclient.types.files import File
 
 __all__ = [
     "Kind",
@@ -29,6 +30,7 @@ __all__ = [
     "Picture",
     "as_media",
     "describe",
+    "from_base64",
     "is_media",
     "is_url",
     "kind_of",
@@ -49,7 +51,7 @@ class Picture(Protocol):
     def convert(self, mode: str | None = None) -> Any: ...
 
 
-MediaLike: TypeAlias = bytes | bytearray | memoryview | os.PathLike[str] | str | IO[bytes] | Picture
+MediaLike: TypeAlias = bytes | bytearray | memoryview | os.PathLike[str] | str | IO[bytes] | Picture | File
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +78,19 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """Media not yet read; a `media_type` given here is taken at its word."""
+    """Media not yet read; a `media_type` given here is taken at its word.
+
+    The result of another call is taken for what it holds: the file on disk, or the bytes and their type.
+    """
 
     source: MediaLike
     media_type: str | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.source, File):
+            known = None if self.source.media_type == UNKNOWN_TYPE else self.source.media_type
+            object.__setattr__(self, "media_type", self.media_type or known)
+            object.__setattr__(self, "source", self.source.path or self.source.content)
 
     @property
     def url(self) -> str | None:
@@ -119,7 +130,7 @@ class Media:
             case os.PathLike():
                 loaded = _read_path(Path(self.source))
             case source:
-                loaded = _read_picture(source) if _is_picture(source) else _read_file(source)
+                loaded = _read_picture(source) if _is_picture(source) else _read_file(cast("IO[bytes]", source))
         if not loaded.content:
             raise InputError(f"{describe(self.source)} is empty.", advice=_why_empty(self.source))
         return replace(loaded, media_type=self.media_type) if self.media_type else loaded
@@ -137,9 +148,11 @@ def as_media(value: Any, *, strings: Literal["url", "path-or-url"], what: str = 
         return Media(_url_or_path(value, strings=strings, what=what))
     if isinstance(value, os.PathLike):
         return Media(Path(os.fsdecode(value)))  # pyright: ignore[reportUnknownArgumentType]
+    if isinstance(value, bytes | bytearray) and not value:
+        raise InputError(f"{what} is empty.", advice=_why_empty(value))
     if is_media(value):
         return Media(value)
-    wanted = "bytes, Path(…), a URL, a file opened with 'rb' or a PIL image"
+    wanted = "bytes, Path(…), a URL, a file opened with 'rb', a PIL image, or the file that another call gave"
     if isinstance(value, io.TextIOBase):
         raise InputError(f"{what} is a file opened as text.", advice="Open it with mode 'rb'.")
     if inspect.iscoroutinefunction(getattr(value, "read", None)):
@@ -149,7 +162,7 @@ def as_media(value: Any, *, strings: Literal["url", "path-or-url"], what: str = 
 
 def is_media(value: object) -> TypeGuard[MediaLike]:
     """Whether the value can be nothing but media; a string could be text, so it is not."""
-    if isinstance(value, Media | bytes | bytearray | memoryview | os.PathLike):
+    if isinstance(value, Media | File | bytes | bytearray | memoryview | os.PathLike):
         return True
     if isinstance(value, str | Mapping | io.TextIOBase | type):
         return False
@@ -196,18 +209,18 @@ def _read_data_uri(uri: str) -> Loaded:
         raise InputError(f"{describe(uri)} has no comma.", advice="A data: URI reads data:image/png;base64,…")
     content = unquote_to_bytes(payload)
     if head.lower().rstrip().endswith(";base64"):
-        content = _from_base64(content, uri)
+        try:
+            content = from_base64(content)
+        except binascii.Error as error:
+            raise InputError(f"{describe(uri)} is not valid base64: {error}.") from None
         head = head[: head.lower().rindex(";base64")]
     return Loaded.of(content, declared=head)
 
 
-def _from_base64(payload: bytes, uri: str) -> bytes:
-    # Line breaks and missing padding do no harm, and browsers take both.
-    packed = b"".join(payload.split()).rstrip(b"=")
-    try:
-        return base64.b64decode(packed + b"=" * (-len(packed) % 4), validate=True)
-    except binascii.Error as error:
-        raise InputError(f"{describe(uri)} is not valid base64: {error}.") from None
+def from_base64(text: bytes) -> bytes:
+    """The bytes that are meant: line breaks and missing padding do no harm, and browsers take both."""
+    packed = b"".join(text.split()).rstrip(b"=")
+    return base64.b64decode(packed + b"=" * (-len(packed) % 4), validate=True)
 
 
 def _read_file(file: IO[bytes]) -> Loaded:
@@ -279,8 +292,11 @@ def _saved(picture: Picture, wanted: str | None) -> Loaded:
 def _url_or_path(text: str, *, strings: Literal["url", "path-or-url"], what: str) -> str | Path:
     if is_url(text):
         return text
-    if strings == "path-or-url" and text and "://" not in text:
-        return Path(text)
+    if strings == "path-or-url":
+        if text and "://" not in text:
+            return Path(text)
+        advice = "Pass the path of a file, an http(s) URL, a data: URI, or the bytes themselves."
+        raise InputError(f"{what} is {_shortened(text)!r}, no place that media can be read from.", advice=advice)
     file = f"Path({text!r})" if text and text == _shortened(text) else "Path(…)"
     raise InputError(
         f"{what} is {_shortened(text)!r}, neither an http(s) URL nor a data: URI.",

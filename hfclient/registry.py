@@ -9,7 +9,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
+from typing import cast
 
+from hfclient.call import nearest, spoken, task_named
+from hfclient.errors import InputError
 from hfclient.provider import Provider
 from hfclient.providers.table import PROVIDERS
 
@@ -30,6 +33,19 @@ class Registry:
 
     def names(self) -> list[str]:
         return sorted({*self._own, *self.brought})
+
+    def serving(self, task: str | None = None) -> dict[str, tuple[str, ...]]:
+        """The tasks of each provider; with a task, of those alone that serve it."""
+        tasks = {name: tuple(sorted(cast("Provider", self.find(name)).tasks)) for name in self.names()}
+        if task is None:
+            return tasks
+        wanted = task_named(task)
+        known = {each for served in tasks.values() for each in served}
+        if wanted not in known:
+            raise InputError(
+                f"No provider serves a task {task!r}.", advice=nearest(task, map(spoken, known), "There are")
+            )
+        return {name: served for name, served in tasks.items() if wanted in served}
 
     @property
     def brought(self) -> Mapping[str, Provider]:

@@ -13,7 +13,7 @@ from hfclient import clock
 from hfclient.call import Call
 from hfclient.complaints import error_in_success
 from hfclient.destination import PATIENCE, Destination
-from hfclient.errors import DeadlineError, HFClientError, NotAStreamError
+from hfclient.errors import HFClientError, NotAStreamError
 from hfclient.exchange import Exchange
 from hfclient.faults import translated
 from hfclient.flow import (
@@ -94,15 +94,12 @@ class Remote:
                     failure = error
         except StopIteration as stop:
             return cast("T", stop.value)
-        except HFClientError as error:
-            if isinstance(error, DeadlineError):
-                await self._give_up(to, trip)
-            clean(error, to.redactor())
-            raise
         except GeneratorExit:  # nobody waits any more, and nothing can be awaited
             raise
-        except BaseException:
+        except BaseException as error:
             await self._give_up(to, trip)
+            if isinstance(error, HFClientError):
+                clean(error, to.redactor())
             raise
         finally:
             flow.close()
@@ -127,13 +124,15 @@ class Remote:
             case Fetch():
                 return await self._fetch(step, to, trip)
             case Wait():
-                if step.seconds > _time_left(trip):
+                if (left := _time_left(trip)) <= 0:
                     raise too_late(trip.call.deadline or PATIENCE)
-                await clock.sleep(step.seconds)
+                await clock.sleep(min(step.seconds, left))
             case Undo():
                 trip.undo = step.request
             case Progress():
-                trip.tell(step)
+                shown = _shown(step, to)
+                trip.tell(shown)
+                return shown
         return None
 
     async def _fetch(self, step: Fetch, to: Destination, trip: Trip) -> Fetched:
@@ -159,6 +158,8 @@ class Remote:
 
     async def _send_all(self, requests: tuple[Request, ...], to: Destination, trip: Trip) -> list[Response]:
         """A few at a time; the first to fail ends them all."""
+        if len(requests) == 1:
+            return [await self._send(requests[0], to, trip)]
         replies: dict[int, Response] = {}
         failures: list[HFClientError] = []
         waiting = iter(enumerate(requests))
@@ -309,6 +310,14 @@ class RemoteChunks:
             advice="Does this model or address support streaming? client.chat(...) asks for the whole answer.",
         )
         return clean(error, self._to.redactor())
+
+
+def _shown(progress: Progress, to: Destination) -> Progress:
+    """What a provider says of a job without any key that it says back."""
+    if not progress.reason and not progress.logs:
+        return progress
+    redact = to.redactor()
+    return replace(progress, reason=progress.reason and redact(progress.reason), logs=tuple(map(redact, progress.logs)))
 
 
 def _time_left(trip: Trip) -> float:

@@ -7,9 +7,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hfclient.call import Call, function_for, spoken, unknown_provider
+from hfclient.catalogue import Catalogue
+from hfclient.choice import ROUTED_TASKS, choice_of, in_order
 from hfclient.credentials import Key, Keys, is_hugging_face, origin_of
 from hfclient.errors import HFClientError, HubError, InputError, MissingKeyError, NoProviderError, NotFoundError
-from hfclient.hub import Entry, Hub
+from hfclient.hub import Entry
 from hfclient.provider import Provider, Task
 from hfclient.providers.table import ENDPOINT, ROUTER
 from hfclient.redact import Secret
@@ -17,9 +19,10 @@ from hfclient.registry import Registry
 from hfclient.route import Route
 from hfclient.settings import Settings, key_in_environment
 from hfclient.trip import Trip
+from hfclient.types.models import Model
 
-POLICIES = frozenset({"fastest", "cheapest", "preferred"})
-ROUTED_TASKS = frozenset({"conversational"})
+# hf-inference runs either on the models of both, and the Hub files a model under one of the two.
+SAME_AT_HF_INFERENCE = frozenset({"feature-extraction", "sentence-similarity"})
 HOW_TO_LOG_IN = (
     'Run "hf auth login", set HF_TOKEN, or pass Client("hf_…"); '
     "tokens are made at https://huggingface.co/settings/tokens."
@@ -44,25 +47,25 @@ class Router:
     settings: Settings
     keys: Keys
     registry: Registry
-    hub: Hub
+    catalogue: Catalogue
     login: Callable[[], Awaitable[Secret | None]]
 
     async def routes(self, call: Call, trip: Trip) -> list[Route]:
         """The routes in the order to try them; there is at least one, or an error says why not."""
         if call.base_url:
             return [await self._to_endpoint(call, call.base_url)]
-        call_model, providers = self._wanted(call)
-        if providers == ("auto",) and call.task in ROUTED_TASKS:
-            return [await self._to_router(call, call_model)]
-        if call_model is None:
+        choice = choice_of(call, lambda name: self.registry.find(name) is not None)
+        if choice.providers == ("auto",) and call.task in ROUTED_TASKS:
+            return [await self._to_router(call, choice.model)]
+        if choice.model is None:
             raise InputError(f"No model is named for {spoken(call.task)}.", advice='Pass model="org/name".')
         found: list[Route] = []
         missed: list[HFClientError] = []
-        for name in providers:
+        for name in choice.providers:
             try:
-                found += await self._candidates(call, call_model, name)
+                found += await self._candidates(call, choice.model, name, choice.policy)
             except (NoProviderError, MissingKeyError, HubError, NotFoundError) as error:
-                if len(providers) > 1:
+                if len(choice.providers) > 1:
                     trip.passed_over(name, error)
                 missed.append(error)
         if not found:
@@ -75,56 +78,15 @@ class Router:
         if call.base_url:
             return await self._to_endpoint(call, call.base_url)
         provider = self._known(call.providers[0])
-        task = _task_of(provider, call)
-        if not routed:
-            secret = self.keys.of_provider(provider.name) or key_in_environment(provider.variables)
-            if secret is None:
-                raise MissingKeyError(
-                    f"The job was submitted with a key for {provider.name}, and there is none.",
-                    advice=f'Pass Client(keys={{"{provider.name}": …}}).',
-                )
-            address = self._reached_with(secret, provider, task)
-        elif key := await self._hugging_face_key():
-            address = self._through_router(key, provider)
-        else:
-            raise MissingKeyError(
-                "The job was submitted through the router, and there is no token.", advice=HOW_TO_LOG_IN
-            )
+        address = await self._address(provider, _task_of(provider, call), routed=routed)
         return _route(call, provider, address, call.model or "", {})
 
-    def _wanted(self, call: Call) -> tuple[str | None, tuple[str, ...]]:
-        """The model without a suffix that names its provider, and the providers the call asks for."""
-        if call.model is None:
-            return None, call.providers
-        model, colon, suffix = call.model.rpartition(":")
-        if not colon:
-            return call.model, call.providers
-        if suffix == "auto":
-            return model, call.providers
-        if call.providers == ("auto",) and call.task in ROUTED_TASKS:
-            return call.model, call.providers  # the router reads the suffix, also one we do not know yet
-        if suffix not in POLICIES and self.registry.find(suffix) is None:
-            return call.model, call.providers  # part of the name, as in "llama3:8b"
-        if call.providers == ("auto",) and suffix not in POLICIES:
-            return model, (suffix,)
-        if call.providers == (suffix,):
-            return model, call.providers
-        if call.providers == ("auto",):
-            raise InputError(
-                f"{suffix!r} ({call.model}) is a choice that the router makes for chat only.",
-                advice='Leave it away, or name providers in order: provider=["groq", "together"].',
-            )
-        raise InputError(
-            f"The model says {suffix!r} ({call.model}) and provider= says {', '.join(call.providers)}.",
-            advice="Keep one of the two.",
-        )
-
-    async def _candidates(self, call: Call, model: str, name: str) -> list[Route]:
+    async def _candidates(self, call: Call, model: str, name: str, policy: str | None) -> list[Route]:
         if name != "auto":
             return [await self._to_provider(call, model, self._known(name))]
         if call.task in ROUTED_TASKS:
             return [await self._to_router(call, model)]
-        return await self._to_anyone(call, model)
+        return await self._to_anyone(call, model, policy)
 
     def _known(self, name: str) -> Provider:
         provider = self.registry.find(name)
@@ -135,7 +97,7 @@ class Router:
     async def _to_router(self, call: Call, model: str | None) -> Route:
         if model is None:
             raise InputError("No model is named.", advice='Pass model="org/name", or Client(model="org/name").')
-        key = await self._hugging_face_key()
+        key = await self.hugging_face_key()
         if key is None:
             raise MissingKeyError("The Hugging Face router needs a token, and there is none.", advice=HOW_TO_LOG_IN)
         task = ROUTER.tasks[call.task]
@@ -160,7 +122,7 @@ class Router:
         if self.keys.token and self.keys.paired == origin:
             return _own_key(self.keys.token, provider, origin)
         if is_hugging_face(base_url) or origin in self._hugging_face_origins():
-            return await self._hugging_face_key()
+            return await self.hugging_face_key()
         own_url = task.url or provider.url
         if own_url and origin == origin_of(own_url):
             secret = self.keys.of_provider(provider.name) or key_in_environment(provider.variables)
@@ -185,7 +147,7 @@ class Router:
         # hf-inference goes by the Hub's own names, and with a key of its own a provider takes its own names too.
         lenient = provider.name == "hf-inference" or not routed
         try:
-            entries = await self.hub.providers_of(model, await self._hugging_face_key())
+            entries = await self.catalogue.hub.providers_of(model, await self.hugging_face_key())
         except (HubError, NotFoundError) as error:
             if lenient:
                 logger.warning("%s; calling %s with %r as it is.", error.message.rstrip("."), provider.name, model)
@@ -193,25 +155,29 @@ class Router:
             raise
         mine = [entry for entry in entries if entry.provider == provider.name]
         for entry in mine:
-            if entry.task == call.task:
+            if _is_for(entry, call) or call.raw:  # in the provider's own words the task may be called anything
                 _warn_of_status(entry, model)
                 return entry
         if lenient and not mine:
             return None
         raise _nobody(call, model, provider.name, entries)
 
-    async def _to_anyone(self, call: Call, model: str) -> list[Route]:
-        """Everybody who serves the model for this task, in the Hub's order, which is the user's own order."""
+    async def _to_anyone(self, call: Call, model: str, policy: str | None) -> list[Route]:
+        """Everybody who serves the model for this task, in the Hub's order, which is the user's own order, or with the
+        cheapest or fastest first. Where an order was asked for, nobody is called of whom the Hub does not know."""
         try:
-            entries = await self.hub.providers_of(model, await self._hugging_face_key())
+            entries = await self.catalogue.hub.providers_of(model, await self.hugging_face_key())
         except (HubError, NotFoundError) as error:
+            if policy:
+                raise
             return await self._last_resort(call, model, error.message)
         usable = self._usable(entries, call)
         if not usable:
-            others = sorted({entry.task for entry in entries})
-            if others and call.task not in others:
+            if policy or (entries and not call.raw and not any(_is_for(entry, call) for entry in entries)):
                 raise _nobody(call, model, None, entries)
             return await self._last_resort(call, model, f"Nobody is listed as serving {model} for {spoken(call.task)}.")
+        if policy:
+            usable = in_order(policy, usable, model, await self._figures(model, policy))
         routes: list[Route] = []
         last: MissingKeyError | None = None
         for entry, provider in usable:
@@ -225,6 +191,13 @@ class Router:
             raise last
         return routes
 
+    async def _figures(self, model: str, policy: str) -> Model | None:
+        try:
+            return await self.catalogue.figures(model, await self.hugging_face_key())
+        except HubError as error:
+            error.advice = f"Try again in a while, or leave :{policy} away, and the first in the Hub's order is called."
+            raise
+
     async def _last_resort(self, call: Call, model: str, reason: str) -> list[Route]:
         logger.warning("%s; trying hf-inference.", reason.rstrip("."))
         provider = self._known("hf-inference")
@@ -236,27 +209,29 @@ class Router:
         known = [
             (entry, provider)
             for entry in entries
-            if entry.task == call.task and (provider := self.registry.find(entry.provider)) and _serves(provider, call)
+            if _is_for(entry, call) and (provider := self.registry.find(entry.provider)) and _serves(provider, call)
         ]
         live = [pair for pair in known if pair[0].status == "live"]
         return live or [pair for pair in known if pair[0].status == "staging"]
 
-    async def _address(self, provider: Provider, task: Task) -> Address:
-        """A key given for this provider leads straight to it, a Hugging Face token through the router."""
+    async def _address(self, provider: Provider, task: Task, *, routed: bool | None = None) -> Address:
+        """A key given for this provider leads straight to it, a Hugging Face token through the router; `routed` says
+        that only the one or only the other will do."""
         if given := self.keys.of_provider(provider.name):
-            return self._reached_with(given, provider, task)
-        if provider.routed and (key := await self._hugging_face_key()):
+            address = self._reached_with(given, provider, task)
+            if routed in {None, address.routed}:
+                return address
+        if provider.routed and routed is not False and (key := await self.hugging_face_key()):
             return self._through_router(key, provider)
         if found := key_in_environment(provider.variables):
-            return self._reached_with(found, provider, task)
+            address = self._reached_with(found, provider, task)
+            if routed in {None, address.routed}:
+                return address
         if not provider.routed and not provider.variables:
             return Address(task.url or provider.url, None, routed=False)  # it asks for no key
-        advice = [f'Pass Client(keys={{"{provider.name}": …}}) or set {name}.' for name in provider.variables[:1]]
-        if provider.routed:
-            advice.append(HOW_TO_LOG_IN)
-        raise MissingKeyError(f"There is no key for {provider.name}.", advice=" ".join(advice))
+        raise _no_key(provider, routed=routed)
 
-    async def _hugging_face_key(self) -> Key | None:
+    async def hugging_face_key(self) -> Key | None:
         secret = self.keys.hugging_face or await self.login()
         return self._hugging_faces(secret) if secret else None
 
@@ -293,6 +268,17 @@ def _own_key(secret: Secret, provider: Provider, origin: str) -> Key:
     return Key(secret, frozenset({origin}), scheme=provider.scheme, header_name=provider.key_header)
 
 
+def _no_key(provider: Provider, *, routed: bool | None) -> MissingKeyError:
+    if routed:
+        return MissingKeyError("The job went through the router, and there is no token for it.", advice=HOW_TO_LOG_IN)
+    said = f"There is no key for {provider.name}"
+    advice = [f'Pass Client(keys={{"{provider.name}": …}}) or set {name}.' for name in provider.variables[:1]]
+    if routed is None and provider.routed:
+        advice.append(HOW_TO_LOG_IN)
+    end = "." if routed is None else ", and the job was submitted with one."
+    return MissingKeyError(said + end, advice=" ".join(advice))
+
+
 def _billed(call: Call) -> dict[str, str]:
     return {"x-hf-bill-to": call.bill_to} if call.bill_to else {}
 
@@ -300,6 +286,11 @@ def _billed(call: Call) -> dict[str, str]:
 def _serves(provider: Provider, call: Call) -> bool:
     task = _found_task(provider, call)
     return task is not None and (task.stream is not None or not call.stream)
+
+
+def _is_for(entry: Entry, call: Call) -> bool:
+    same_at_hf_inference = entry.provider == "hf-inference" and {entry.task, call.task} <= SAME_AT_HF_INFERENCE
+    return entry.task == call.task or same_at_hf_inference
 
 
 def _found_task(provider: Provider, call: Call) -> Task | None:
@@ -317,16 +308,18 @@ def _task_of(provider: Provider, call: Call) -> Task:
 
 def _nobody(call: Call, model: str, name: str | None, entries: Sequence[Entry]) -> NoProviderError:
     """Says who does serve the model, or for which task it is served."""
-    tasks = sorted({entry.task for entry in entries if name in (None, entry.provider)})
+    mine = [entry for entry in entries if name in (None, entry.provider)]
+    tasks = sorted({entry.task for entry in mine})
     where = f" at {name}" if name else ""
-    if tasks and call.task not in tasks:
+    if tasks and not any(_is_for(entry, call) for entry in mine):
         return NoProviderError(
             f"{model}{where} is not for {spoken(call.task)}, but for {', '.join(map(spoken, tasks))}.",
             advice=f"Call {function_for(tasks[0])} instead, or choose another model.",
         )
-    others = [entry.provider for entry in entries if entry.task == call.task and entry.status == "live"]
+    others = [entry.provider for entry in entries if _is_for(entry, call) and entry.status == "live"]
     advice = f"These do: {', '.join(others)}." if others else "The Hub lists no provider for it; check the spelling."
-    return NoProviderError(f"{name or 'Nobody'} does not serve {model} for {spoken(call.task)}.", advice=advice)
+    who = f"{name} does not serve" if name else "Nobody serves"
+    return NoProviderError(f"{who} {model} for {spoken(call.task)}.", advice=advice)
 
 
 def _warn_of_status(entry: Entry, model: str) -> None:

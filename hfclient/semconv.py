@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypeGuard, cast
 from urllib.parse import urlsplit
 
 from hfclient.errors import HFClientError
-from hfclient.types import ChatCompletion, Usage
+from hfclient.types import ChatCompletion, Embeddings, TextGeneration, Usage
 
 if TYPE_CHECKING:
     from hfclient.call import Call
@@ -277,6 +277,8 @@ def answer_attributes(answer: object, operation: Operation, generation: Generati
         found["gen_ai.response.finish_reasons"] = tuple(each.finish_reason or "error" for each in answer.choices)
         if answer.id:
             found["gen_ai.response.id"] = answer.id
+    if isinstance(answer, TextGeneration) and answer.finish_reason:
+        found["gen_ai.response.finish_reasons"] = (answer.finish_reason,)
     if (usage := usage_of(answer)) is not None:
         found |= _usage_attributes(usage, operation, generation)
     return found | model_attributes(answer)
@@ -284,7 +286,8 @@ def answer_attributes(answer: object, operation: Operation, generation: Generati
 
 def model_attributes(answer: object) -> Attributes:
     """The model that answered; the metrics want it too."""
-    return {"gen_ai.response.model": answer.model} if isinstance(answer, ChatCompletion) and answer.model else {}
+    named = isinstance(answer, ChatCompletion | TextGeneration | Embeddings) and answer.model
+    return {"gen_ai.response.model": named} if named else {}
 
 
 def usage_of(answer: object) -> Usage | None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeVar, cast
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar, cast
 
 import anyio
 from anyio.lowlevel import EventLoopToken, current_token
@@ -19,6 +18,7 @@ from hfclient.errors import (
     TimedOutError,
     TruncatedStreamError,
 )
+from hfclient.reading import Readable
 from hfclient.types.base import with_meta
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Assembly(Protocol[ChunkT_contra, FinalT_co]):
     def result(self) -> FinalT_co | None: ...
 
 
-class Stream(Generic[ChunkT, FinalT]):
+class Stream(Readable[ChunkT], Generic[ChunkT, FinalT]):
     """A streamed answer. Nothing is sent before its first use, and its connection is free as soon as you stop reading.
 
     >>> async with client.chat.stream("Count to five") as stream:
@@ -78,13 +78,11 @@ class Stream(Generic[ChunkT, FinalT]):
     """
 
     def __init__(self, dispatcher: Dispatcher, call: Call, assembly: Assembly[ChunkT, FinalT]) -> None:
+        super().__init__()
         self._dispatcher = dispatcher
         self._call = call
         self._assembly = assembly
-        self._state: Literal["new", "open", "ended", "left", "failed"] = "new"
         self._ready: deque[ChunkT] = deque()
-        self._turns = _Turns()
-        self._readers = 0
         self._source: Chunks[ChunkT] | None = None
         self._loop: EventLoopToken | None = None
         self._trip: Trip | None = None
@@ -140,10 +138,6 @@ class Stream(Generic[ChunkT, FinalT]):
         """The stream's text alone, piece by piece."""
         return _Text(aiter(self))
 
-    def __aiter__(self) -> AsyncIterator[ChunkT]:
-        self._readers += 1
-        return _Reader(self.__anext__, self._reader_left)
-
     async def __anext__(self) -> ChunkT:
         while not self._ready:
             if not await self._read():
@@ -152,15 +146,6 @@ class Stream(Generic[ChunkT, FinalT]):
 
     async def __aenter__(self) -> Self:
         return await self.open()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-    def __del__(self) -> None:
-        if self._state == "open":
-            self._abandon()
 
     async def _read(self) -> bool:
         """Wait for the next chunks; False at the end of the stream."""
@@ -265,54 +250,10 @@ class Stream(Generic[ChunkT, FinalT]):
         self._state = "left"
         trip.observation.succeeded(self._assembly.result(), trip.meta())
 
-    def _reader_left(self) -> None:
-        self._readers -= 1
-        if self._readers == 0 and self._state == "open":
-            self._abandon()
-
     def _abandon(self) -> None:
-        """Nobody can read on: free the connection, from wherever this was noticed."""
         self._leave()
         if self._source is not None and self._loop is not None:
             run_soon(self._loop, self._source.aclose)
-
-
-class _Turns:
-    """One task reads at a time. Where no other does, nothing is awaited: that costs a token less, and a cancellation
-    then comes in the reading itself, which leaves the stream."""
-
-    def __init__(self) -> None:
-        self.taken = False
-        self._passed_on: anyio.Event | None = None
-
-    async def wait(self) -> None:
-        while self.taken:
-            if self._passed_on is None:
-                self._passed_on = anyio.Event()
-            await self._passed_on.wait()
-
-    def pass_on(self) -> None:
-        self.taken = False
-        if self._passed_on is not None:
-            self._passed_on.set()
-            self._passed_on = None
-
-
-class _Reader(Generic[ChunkT]):
-    """What `async for` holds on to. When the loop is left, this is dropped, and the last to go frees the connection."""
-
-    def __init__(self, read: Callable[[], Awaitable[ChunkT]], left: Callable[[], None]) -> None:
-        self._read = read
-        self._left = left
-
-    def __aiter__(self) -> Self:
-        return self
-
-    def __anext__(self) -> Awaitable[ChunkT]:
-        return self._read()
-
-    def __del__(self) -> None:
-        self._left()
 
 
 class _Text:

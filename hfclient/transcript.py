@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from pydantic import BaseModel
 
+from hfclient.media import Media
 from hfclient.semconv import INPUT_MESSAGES, OUTPUT_MESSAGES, SYSTEM_INSTRUCTIONS, TOOL_DEFINITIONS, bare_url
-from hfclient.types import ChatCompletion
+from hfclient.types import Answer, ChatCompletion, File, RawAnswer, Track
 
 if TYPE_CHECKING:
     from hfclient.call import Call
@@ -39,8 +40,8 @@ def request_content(call: Call, generation: Generation) -> Content:
     """What the model is asked; system messages stay in the conversation, where they are on the wire."""
     asked = {**call.parameters, **call.body}
     inputs: Any = call.inputs
-    if call.task != "conversational" or isinstance(inputs, str):
-        inputs = [{"role": "user", "content": inputs if isinstance(inputs, str) else [inputs]}]
+    if call.task != "conversational" or call.raw or isinstance(inputs, str):
+        inputs = [{"role": "user", "content": _given(call, asked.get("prompt"))}]
     content: Content = {INPUT_MESSAGES: [_message(each, generation) for each in _items(inputs)]}
     if isinstance(instructions := asked.get("instructions"), str):
         content[SYSTEM_INSTRUCTIONS] = [_text(instructions)]
@@ -57,8 +58,34 @@ def answer_content(answer: object, generation: Generation) -> Content:
             for message, choice in zip(messages, answer.choices, strict=True):
                 message["finish_reason"] = choice.finish_reason or "error"
         return {OUTPUT_MESSAGES: messages}
-    text = getattr(answer, "text", None)
-    return {OUTPUT_MESSAGES: [{"role": "assistant", "parts": [_text(text)]}]} if isinstance(text, str) else {}
+    parts = [part for each in (_items(answer) or [answer]) if (part := _made(each))]
+    return {OUTPUT_MESSAGES: [{"role": "assistant", "parts": parts}]} if parts else {}
+
+
+def _given(call: Call, prompt: object) -> list[object]:
+    """What a task other than chat is given, piece by piece; what a provider is told in its own words may be anything,
+    media in base64 too."""
+    if call.raw:
+        return []
+    pieces = list(_mapping(call.inputs).values()) or [call.inputs]
+    return [piece for piece in (*pieces, prompt) if piece is not None]
+
+
+def _made(answer: object) -> Part | None:
+    """One of the things that a model made: its text, or a note in place of a file."""
+    match answer:
+        case Track():
+            return _made(answer.audio)
+        case File():
+            note = _note(answer.media_type, answer.size if answer.path is None else None)
+            return {"type": "blob", "modality": answer.kind, "mime_type": answer.media_type, "content": note}
+        case RawAnswer():
+            return None
+        case Answer():
+            text: object = answer.answer
+        case _:
+            text = getattr(answer, "text", None)
+    return _text(text) if isinstance(text, str) else None
 
 
 def _message(message: object, generation: Generation) -> Part:
@@ -100,6 +127,8 @@ def _part(part: object) -> Part:
 
 
 def _media(source: object, modality: str) -> Part:
+    if isinstance(source, Media):
+        return _media(source.source, source.kind if modality == "unknown" and source.kind != "other" else modality)
     if not isinstance(source, str):
         return {"type": "blob", "modality": modality, "content": _plain(source)}
     if source[:8].lower().startswith(("http://", "https://")):
@@ -141,8 +170,8 @@ def _data_uri_note(found: re.Match[str]) -> str:
     return _note(found["type"], size)
 
 
-def _note(kind: str, size: int) -> str:
-    return f"[{kind or 'media'}, {size} bytes]"
+def _note(kind: str, size: int | None) -> str:
+    return f"[{kind or 'media'}]" if size is None else f"[{kind or 'media'}, {size} bytes]"
 
 
 def _plain(value: Any) -> Any:

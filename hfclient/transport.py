@@ -276,10 +276,11 @@ class Transport:
 async def _sent(carrier: Carrier, outgoing: httpx.Request, sending: Sending) -> httpx.Response:
     """The answer to a request whose body comes from disk."""
     try:
-        with sending.blamed():
-            return await carrier.send(outgoing)
-    except BaseException:
+        return await carrier.send(outgoing)
+    except BaseException as error:
         await sending.aclose()
+        if isinstance(error, httpx.HTTPError):
+            sending.blame()
         raise
 
 

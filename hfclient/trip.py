@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -16,8 +16,12 @@ from hfclient.errors import DeadlineError, HFClientError, ResponseError, StatusE
 from hfclient.flow import Progress, Request
 from hfclient.telemetry import Observation
 from hfclient.types.meta import Attempt, Meta
+from hfclient.types.models import Pricing
 
 logger = logging.getLogger("hfclient")
+
+
+def _not_known(model: str | None, provider: str) -> Pricing | None: ...
 
 
 @dataclass(slots=True)
@@ -26,6 +30,7 @@ class Trip:
 
     call: Call
     observation: Observation
+    price: Callable[[str | None, str], Pricing | None] = _not_known
     started: float = field(default_factory=lambda: clock.now())  # noqa: PLW0108  looked up anew: a test may replace it
     provider: str | None = None
     attempts: list[Attempt] = field(default_factory=list[Attempt])
@@ -94,6 +99,8 @@ class Trip:
             headers=self.headers,
             attempts=(*self.attempts, final),
             seconds=clock.now() - self.started,
+            # What stands at an address of the caller's own has prices of its own.
+            pricing=None if self.call.base_url else self.price(self.call.model, provider),
         )
 
     def locate(self, error: HFClientError) -> None:

@@ -173,15 +173,10 @@ class Sending(httpx.AsyncByteStream):
         self.left -= len(piece)
         return piece
 
-    @contextmanager
-    def blamed(self) -> Generator[None]:
-        """Where the carrier fails because the body did, the body's own failure is told."""
-        try:
-            yield
-        except httpx.HTTPError:
-            if self.failure is not None:
-                raise self.failure from None
-            raise
+    def blame(self) -> None:
+        """Tell the body's own failure, where the carrier has failed because of it."""
+        if self.failure is not None:
+            raise self.failure from None
 
     async def aclose(self) -> None:
         if self.left:  # else no file is open any more

@@ -35,6 +35,7 @@ class Internet:
     def __init__(self, hub_host: str = "huggingface.co", router_host: str = "router.huggingface.co") -> None:
         self._hosts = {hub_host: "hub", router_host: "router"}
         self._mappings: dict[str, Any] = {}
+        self._sold: dict[str, list[dict[str, Any]]] = {}
         self._scripts: dict[str, deque[Answer]] = {}
         self._router = respx.mock(assert_all_called=False)
         self._tls = patch.object(httpx, "create_ssl_context", certificates)
@@ -54,6 +55,12 @@ class Internet:
     def serves(self, model: str, rows: Any = None, /, **by_provider: Mapping[str, Any]) -> None:
         """What the Hub says of a model: an object by provider, or the list that listings have."""
         self._mappings[model] = by_provider if rows is None else rows
+
+    def sells(self, model: str, /, **by_provider: Mapping[str, Any]) -> None:
+        """What the router says of a chat model: figures by provider, whose name may be written with underscores."""
+        self._sold[model] = [
+            {"provider": name.replace("_", "-"), "status": "live", **row} for name, row in by_provider.items()
+        ]
 
     def at(self, place: str, *answers: Answer) -> None:
         """What a place answers, one after the other; the last one stays."""
@@ -81,7 +88,7 @@ class Internet:
             await self.pause()
         script = self._scripts.get(place)
         if not script:
-            return self.hub_says(request) if place == "hub" else completion(request)
+            return SAID.get(place, lambda _, request: completion(request))(self, request)
         answer = script.popleft() if len(script) > 1 else script[0]
         if isinstance(answer, Exception):
             raise answer
@@ -91,8 +98,11 @@ class Internet:
 
     def _place(self, request: httpx.Request) -> str:
         name = self._hosts.get(request.url.host, request.url.host)
-        if name == "hub" and not request.url.path.startswith("/api/models/"):
-            return request.url.host
+        path = request.url.path
+        if name == "hub" and not path.startswith("/api/models/"):
+            return "hub/list" if path == "/api/models" else request.url.host
+        if name == "router" and f"{path}/".startswith("/v1/models/"):
+            return "router/models"
         first = request.url.path.strip("/").partition("/")[0]
         return f"router/{first}" if name == "router" and first != "v1" else name
 
@@ -101,6 +111,54 @@ class Internet:
         if model not in self._mappings:
             return httpx.Response(404, headers={"x-error-code": "RepoNotFound"}, json={"error": "Repository not found"})
         return httpx.Response(200, json={"id": model, "inferenceProviderMapping": self._mappings[model]})
+
+    def hub_lists(self, request: httpx.Request) -> httpx.Response:
+        """The Hub's list, page after page, with a link to the next."""
+        asked = dict(request.url.params)
+        rows = [
+            {"id": model, "pipeline_tag": rows[0]["task"] if rows else None, "inferenceProviderMapping": rows}
+            for model, mapping in self._mappings.items()
+            if (rows := _as_rows(mapping)) and _is_asked_for(rows, asked)
+        ]
+        start, size = int(asked.get("cursor", 0)), int(asked["limit"])
+        following = request.url.copy_set_param("cursor", str(start + size))
+        headers = {"link": f'<{following}>; rel="next"'} if start + size < len(rows) else {}
+        return httpx.Response(200, headers=headers, json=rows[start : start + size])
+
+    def router_lists(self, request: httpx.Request) -> httpx.Response:
+        """The router's list of chat models, or one of them."""
+        name = request.url.path.removeprefix("/v1/models").strip("/")
+        models = {model: sold(model, rows) for model, rows in self._sold.items()}
+        if not name:
+            return httpx.Response(200, json={"object": "list", "data": [*models.values()]})
+        if name not in models:
+            return httpx.Response(404, json={"error": {"message": f"The model {name} does not exist"}})
+        return httpx.Response(200, json=models[name])
+
+
+SAID: dict[str, Callable[[Internet, httpx.Request], httpx.Response]] = {
+    "hub": Internet.hub_says,
+    "hub/list": Internet.hub_lists,
+    "router/models": Internet.router_lists,
+}
+
+
+def _as_rows(mapping: Any) -> list[dict[str, Any]]:
+    """Listings have a list of rows where a model's own page has an object."""
+    return [{**row, "provider": name} for name, row in mapping.items()] if isinstance(mapping, dict) else list(mapping)
+
+
+def _is_asked_for(rows: list[dict[str, Any]], asked: Mapping[str, str]) -> bool:
+    wanted = asked["inference_provider"].split(",")
+    served = wanted == ["all"] or any(row["provider"] in wanted for row in rows)
+    return served and asked.get("pipeline_tag") in (None, *(row["task"] for row in rows))
+
+
+def sold(model: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """A model as the router lists it."""
+    shape = {"input_modalities": ["text"], "output_modalities": ["text"]}
+    about = {"object": "model", "created": 1700000000, "owned_by": model.partition("/")[0], "architecture": shape}
+    return {"id": model, **about, "providers": rows}
 
 
 @cache

@@ -95,7 +95,8 @@ def life_of(call: Call, route: Route, *answers: Response) -> tuple[list[Any], An
                     told.append(state)
                 case Fetch(url=url):
                     told.append(url)
-                    outcome = Fetched(FILM, "video/mp4", url, None, len(FILM))
+                    content, kind = (PNG, "image/png") if call.task.endswith("image") else (FILM, "video/mp4")
+                    outcome = Fetched(content, kind, url, None, len(content))
                 case Load(media=media):
                     outcome = media.read()
                 case Undo(request=request):

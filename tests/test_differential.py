@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -18,26 +17,12 @@ import pytest
 
 from hfclient import Client
 from hfclient.providers import table
-
-pytest.importorskip("huggingface_hub.inference._providers", reason="huggingface_hub has no inference client any more")
-
-import huggingface_hub.inference._providers as theirs
-from huggingface_hub import AsyncInferenceClient
-from huggingface_hub.inference._providers import _common, hf_inference
-from huggingface_hub.utils import _http
-
-their_httpx: Any = getattr(_http, "httpx2", None) or getattr(_http, "httpx", None)
-if their_httpx is None or not hasattr(_http, "set_async_client_factory"):
-    pytest.skip("huggingface_hub makes its connections in a way unknown here", allow_module_level=True)
+from tests import theirs
+from tests.theirs import HEADERS, HF, MODEL, OWN
 
 Access = Literal["routed", "own key", "auto", "endpoint"]
 
-HF = "hf_fake_0123456789"
-OWN = "own_fake_0123456789"
-MODEL = "org/model"
 ENDPOINT = "https://endpoint.invalid"
-HEADERS = ("authorization", "content-type", "accept", "x-hf-bill-to", "x-source-channel", "accept-language", "x-mine")
-
 PROVIDERS = [name for name, tasks in theirs.PROVIDERS.items() if "conversational" in tasks]
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -234,37 +219,25 @@ def answering(httpx_module: Any, seen: list[Any]) -> Any:
             return httpx_module.Response(200, headers={"content-type": "text/event-stream"}, content=EVENTS)
         return httpx_module.Response(200, json=COMPLETION)
 
-    return httpx_module.MockTransport(handle)
-
-
-@pytest.fixture(autouse=True)
-def _their_caches_are_empty() -> Iterator[None]:
-    yield
-    _common._fetch_inference_provider_mapping.cache_clear()
-    hf_inference._check_supported_task.cache_clear()
-    _http.set_client_factory(_http.default_client_factory)
-    _http.set_async_client_factory(_http.default_async_client_factory)
+    return handle
 
 
 async def sent_by_them(case: Case) -> Sent:
     seen: list[Any] = []
-    _http.set_client_factory(lambda: their_httpx.Client(transport=answering(their_httpx, [])))
-    _http.set_async_client_factory(lambda: their_httpx.AsyncClient(transport=answering(their_httpx, seen)))
     asked = dict(ASKED[case.asked])
     told = {name: asked.pop(name) for name in TOLD_CLIENT & asked.keys()}
     unnamed = {name: asked.pop(name) for name in UNNAMED & asked.keys()}
     if extra := {**asked.pop("extra_body", {}), **unnamed}:
         asked["extra_body"] = extra
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # about bill_to and a provider's key
-        where = {"base_url": case.base_url} if case.base_url else {"provider": case.provider}
-        client = AsyncInferenceClient(token=case.token, **where, **told)
-    async with client:
+    where = {"base_url": case.base_url} if case.base_url else {"provider": case.provider}
+    with theirs.their_network(answering(theirs.their_httpx, seen)):
+        client = theirs.AsyncInferenceClient(token=case.token, **where, **told)
         answer = await client.chat_completion(
             asked.pop("messages", [HELLO]), model=case.model, stream=case.stream, **asked
         )
         if case.stream:
             assert [chunk async for chunk in answer]
+        await client.close()
     (request,) = seen
     return Sent.of(request)
 
@@ -273,7 +246,7 @@ async def sent_by_us(case: Case) -> Sent:
     seen: list[Any] = []
     asked = dict(ASKED[case.asked])
     told = {name: asked.pop(name) for name in TOLD_CLIENT & asked.keys()}
-    http_client = httpx.AsyncClient(transport=answering(httpx, seen))
+    http_client = httpx.AsyncClient(transport=httpx.MockTransport(answering(httpx, seen)))
     if case.access == "own key":
         told |= {"provider": case.provider, "keys": {case.provider: OWN}}
     elif case.access == "endpoint":

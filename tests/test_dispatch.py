@@ -39,6 +39,7 @@ from hfclient.route import Route
 from hfclient.telemetry import Observation
 from hfclient.trip import Trip
 from hfclient.types import ChatCompletion, ChatCompletionChunk
+from tests.cancelling import CancelAt
 from tests.flows import CHAT, COMPLETION
 from tests.internet import EVENTS, HF, MODEL, Internet, live
 
@@ -509,35 +510,6 @@ async def test_a_stream_that_has_begun_stays_where_it_is() -> None:
 
 
 # Cancellation
-
-
-class CancelAt:
-    """Awaits a coroutine and cancels its scope at the nth point at which it waits."""
-
-    def __init__(self, work: Awaitable[Any], scope: anyio.CancelScope, nth: int) -> None:
-        self._work = work
-        self._scope = scope
-        self._nth = nth
-        self.waits = 0
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        inner = self._work.__await__()
-        step, outcome = inner.__next__, None
-        while True:
-            try:
-                wanted = step() if outcome is None else step(outcome)
-            except StopIteration as stop:
-                return stop.value
-            self.waits += 1
-            if self.waits == self._nth:
-                self._scope.cancel()
-            try:
-                outcome, step = (yield wanted), inner.send
-            except BaseException as error:  # noqa: BLE001  handed on to the coroutine it belongs to
-                outcome, step = error, inner.throw
-            else:
-                if outcome is None:
-                    step = inner.__next__
 
 
 class Slow(httpx.AsyncByteStream):

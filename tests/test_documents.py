@@ -21,6 +21,7 @@ from pydantic import BaseModel
 from hfclient import Client, errors
 from hfclient.providers.table import PROVIDERS
 from hfclient.sandbox import Sandbox, everywhere, media
+from hfclient.sandbox.catalogue import KNOWN
 from hfclient.tasks.chat import ChatSettings
 from hfclient.testing import no_waits
 
@@ -31,7 +32,8 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 PAGES = [ROOT / "README.md", *DOCS]
 PROSE = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
-DOCUMENTED = [ROOT / "hfclient/client.py", ROOT / "hfclient/tasks/chat.py", ROOT / "hfclient/stream.py"]
+DOCUMENTED = [ROOT / "hfclient" / name for name in ("client.py", "stream.py", "mapping.py", "job.py")]
+DOCUMENTED += sorted((ROOT / "hfclient/tasks").glob("*.py"))
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 FENCE = re.compile(r"(?ms)^(?:<!-- not run: *(?P<reason>.*?) *-->\n)?```python\n(?P<code>.*?)^```$")
@@ -53,6 +55,7 @@ class Snippet:
     code: str
     line: int
     reason_not_to_run: str | None = None
+    about: str = ""
 
 
 def text_of(path: Path) -> str:
@@ -78,7 +81,8 @@ def docstring_examples(path: Path) -> list[Snippet]:
         docstring = ast.get_docstring(node) if isinstance(node, documented) else None
         if docstring and (examples := doctest.DocTestParser().get_examples(docstring)):
             line = getattr(node, "lineno", 1)
-            found.append(Snippet("".join(example.source for example in examples), line))
+            about = getattr(node, "name", "")
+            found.append(Snippet("".join(example.source for example in examples), line, about=about))
     return found
 
 
@@ -167,8 +171,15 @@ def test_every_docstring_example_runs(path: Path, example: Snippet) -> None:
         name: str
         country: str
 
-    names = {"__name__": "__main__", "Client": Client, "BaseModel": BaseModel, "City": City}
-    run([example], {**names, "client": Client(model="Qwen/Qwen3-32B")}, named(path))
+    names = {"__name__": "__main__", "Client": Client, "BaseModel": BaseModel, "City": City, "Path": Path}
+    run([example], {**names, "client": Client(model=model_for(example.about))}, named(path))
+
+
+def model_for(function: str) -> str:
+    """A model that the sandbox knows for the task of this function; one that chats for anything else."""
+    task = {"submit": "text-to-video", "Job": "text-to-video"}.get(function, function.removesuffix("_stream"))
+    known = {task.replace("-", "_"): model for model, task in reversed(KNOWN.items())}
+    return known.get(task.replace("-", "_"), "Qwen/Qwen3-32B")
 
 
 SAID = {

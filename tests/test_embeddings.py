@@ -305,6 +305,13 @@ def test_the_rows_of_several_answers_are_joined_in_order() -> None:
     assert Embeddings.joined([first]) == first
 
 
+@pytest.mark.parametrize(("costs", "cost"), [([0.5, 0.25], 0.75), ([0.5, None], None), ([0], 0)])
+def test_costs_that_a_provider_states_add_up(costs: list[float | None], cost: float | None) -> None:
+    """The whole has a cost of its own only where every part had one."""
+    parts = [Embeddings.from_openai(answer([1], usage={"total_tokens": 1, "estimated_cost": each})) for each in costs]
+    assert Embeddings.joined(parts).cost == cost
+
+
 def test_answers_of_different_shapes_are_not_joined() -> None:
     """Vectors of another length belong to another model, or to texts with other tokens."""
     with pytest.raises(ResponseError, match="ragged"):

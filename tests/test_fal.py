@@ -640,9 +640,9 @@ async def test_speech_and_pictures_straight_at_fal(pauses: list[float]) -> None:
     with Internet() as internet:
         internet.serves("org/speech", **{"fal-ai": live("fal-ai/kokoro", "text-to-speech")})
         internet.serves("org/model", **{"fal-ai": live(MODEL, "text-to-image")})
-        internet.at("fal.run", js({"audio": {"url": f"{AT}.png"}}))
+        internet.at("fal.run", js({"audio": {"url": f"{AT}.flac"}}))
         internet.at("queue.fal.run", js({**JOB, **DONE}), js({"images": [{"url": f"{AT}.png"}]}))
-        internet.at("v3.fal.media", FILE)
+        internet.at("v3.fal.media", httpx.Response(200, content=b"fLaC" + bytes(16)), FILE)
         async with Client(provider="fal-ai", keys={"fal-ai": "own_fake_0123456789"}) as client:
             await client.text_to_speech("hello", model="org/speech")
             await client.text_to_image("a cat", model="org/model")

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hfclient import clock
-from hfclient import hub as hub_module
+from hfclient import clock, lookup
 from hfclient.credentials import Key
 from hfclient.errors import AuthenticationError, HubError, NotFoundError, PermissionDeniedError, ResponseError
-from hfclient.hub import LIMIT_SECONDS, REMEMBERED, TIME_TO_LIVE, Entry, Hub, read_mapping
+from hfclient.hub import Entry, Hub, read_mapping
+from hfclient.lookup import LIMIT_SECONDS, REMEMBERED, TIME_TO_LIVE
 from hfclient.redact import Secret
 from hfclient.transport import Transport
 from tests.internet import HF, MODEL, Internet, live
@@ -269,7 +269,7 @@ async def test_answers_are_kept_apart_by_token() -> None:
 async def test_only_so_many_answers_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that asks for ever new models does not grow for ever."""
     assert REMEMBERED >= 100
-    monkeypatch.setattr(hub_module, "REMEMBERED", 2)
+    monkeypatch.setattr(lookup, "REMEMBERED", 2)
     with Internet() as internet:
         for name in "abc":
             internet.serves(name, groq=GROQ)
@@ -358,8 +358,8 @@ async def test_a_hub_that_stumbles_is_asked_again(now: list[float]) -> None:
 
 async def test_a_hub_that_is_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is a limit to the whole look-up, whatever happens within it."""
-    assert hub_module.LIMIT_SECONDS == 10.0
-    monkeypatch.setattr(hub_module, "LIMIT_SECONDS", 0.02)
+    assert lookup.LIMIT_SECONDS == 10.0
+    monkeypatch.setattr(lookup, "LIMIT_SECONDS", 0.02)
     with Internet() as internet:
 
         async def never() -> None:
@@ -385,7 +385,7 @@ async def test_a_hub_that_keeps_failing_is_given_up(monkeypatch: pytest.MonkeyPa
         internet.at("hub", 200, 503)
         async with a_hub() as hub:
             await hub.providers_of("org/warm", KEY)
-            monkeypatch.setattr(hub_module, "LIMIT_SECONDS", 0.2)
+            monkeypatch.setattr(lookup, "LIMIT_SECONDS", 0.2)
             with pytest.raises(HubError, match="The Hub answered 503"):
                 await hub.providers_of(MODEL, KEY)
     assert len(internet.requests) == 1 + 3

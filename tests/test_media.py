@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from hfclient.errors import InputError
 from hfclient.media import Loaded, Media, as_media, is_media, kind_of, media_type_of, turn_with
+from hfclient.types import Audio, File, Image, Video
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(16)
 JPEG = b"\xff\xd8\xff\xe0" + bytes(16)
@@ -239,6 +240,29 @@ def test_a_path_is_read_and_offered(tmp_path: Path) -> None:
     assert as_media(str(file), strings="path-or-url") == media
 
 
+@pytest.mark.parametrize("kind", [File, Image, Audio, Video])
+def test_what_a_call_gave_goes_into_the_next(kind: type[File], tmp_path: Path) -> None:
+    """A result is media: its bytes under the type it came with, or the file it was saved to; never its address."""
+    result = kind(JPEG, "image/x-mine", url="https://host.invalid/a.jpg?token=hf_fake_secret")
+    assert is_media(result)
+    media = as_media(result, strings="url")
+    assert media.read() == Loaded(JPEG, "image/x-mine")
+    assert media == Media(result) == Media(JPEG, "image/x-mine")
+    assert media.url is None
+    (tmp_path / "made").write_bytes(PNG)
+    saved = as_media(kind(path=tmp_path / "made"), strings="url")
+    assert saved.path == tmp_path / "made"
+    assert saved.read() == Loaded(PNG, "image/png")
+    assert Media(result, "image/png").read() == Loaded(JPEG, "image/png")
+
+
+def test_a_result_that_was_deleted_is_refused(tmp_path: Path) -> None:
+    """It was saved, and is there no more: the error says where it was looked for, before anything is sent."""
+    media = as_media(Image(media_type="image/png", path=tmp_path / "gone.png"), strings="url")
+    with pytest.raises(InputError, match=r"no file .*gone\.png"):
+        media.read()
+
+
 def test_a_url_is_left_to_the_transport() -> None:
     """`url` says what to fetch, and reading it here is an error."""
     media = as_media("https://example.com/cat.png?X-Signature=secret", strings="path-or-url")
@@ -262,6 +286,8 @@ def test_a_given_media_type_wins() -> None:
         (Media("https://example.com/a"), "other"),
         (Media("data:image/png;base64,YQ"), "image"),
         (Media(Path("a.flac")), "audio"),
+        (Media(Video(b"?", "video/mp4")), "video"),
+        (Media(File(PNG)), "other"),
     ],
 )
 def test_the_kind_is_told_without_reading_where_it_can_be(media: Media, kind: str) -> None:

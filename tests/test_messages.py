@@ -18,7 +18,7 @@ from hfclient.errors import InputError
 from hfclient.flow import Load
 from hfclient.media import Loaded, Media
 from hfclient.messages import attach, has_media, normalise
-from hfclient.types import ChatCompletion, ChatMessage, assistant, system, tool, user
+from hfclient.types import Audio, ChatCompletion, ChatMessage, File, Image, assistant, system, tool, user
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -175,6 +175,8 @@ VIDEO = {"type": "video_url", "video_url": {"url": f"data:video/mp4;base64,{b64(
         (bytearray(PNG), IMAGE),
         (memoryview(PNG), IMAGE),
         (io.BytesIO(PNG), IMAGE),
+        (Image(PNG, "image/png"), IMAGE),
+        (File(PNG), IMAGE),
         (Media(PNG), IMAGE),
         (Media(IMAGE["image_url"]["url"]), IMAGE),  # type: ignore[index]
         (Media(b"?", "image/png"), {"type": "image_url", "image_url": {"url": "data:image/png;base64,Pw=="}}),
@@ -195,6 +197,7 @@ VIDEO = {"type": "video_url", "video_url": {"url": f"data:video/mp4;base64,{b64(
         ),
         (MP3, AUDIO),
         ({"type": "audio", "audio": MP3}, AUDIO),
+        ({"type": "audio", "audio": Audio(MP3, "audio/mpeg")}, AUDIO),
         ({"type": "input_audio", "input_audio": {"data": MP3}}, AUDIO),
         ({"type": "input_audio", "input_audio": MP3}, AUDIO),
         ({"type": "audio", "audio": f"data:audio/mpeg;base64,{b64(MP3)}"}, AUDIO),

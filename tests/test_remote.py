@@ -69,7 +69,8 @@ async def test_a_job_is_followed_from_end_to_end(offer: Any, pauses: list[float]
         picture: Loaded = yield Load(call.inputs)
         job = (yield post("/jobs", json={"image": picture.data_uri()})).json()
         while (state := (yield get(f"/jobs/{job['id']}")).json())["status"] != "done":
-            assert (yield Progress(state["status"], position=state["position"])) is None
+            progress = Progress(state["status"], position=state["position"])
+            assert (yield progress) == progress
             assert (yield Wait(2.0)) is None
         film = yield download(state["url"])
         yield delete(f"/jobs/{job['id']}")

@@ -14,6 +14,7 @@ import pytest
 
 from hfclient import Client, clock
 from hfclient.call import Call, Options
+from hfclient.catalogue import Catalogue
 from hfclient.credentials import Keys
 from hfclient.errors import (
     AuthenticationError,
@@ -26,9 +27,9 @@ from hfclient.errors import (
     NoProviderError,
     NotFoundError,
     RateLimitError,
+    ResponseError,
     StreamFailedError,
 )
-from hfclient.hub import Hub
 from hfclient.provider import Provider
 from hfclient.providers.table import PROVIDERS
 from hfclient.redact import Secret
@@ -607,12 +608,179 @@ async def test_a_suffix_chooses_the_provider_elsewhere(internet: Internet) -> No
     assert internet.asked == ["hub", "router/alpha"]
 
 
-@pytest.mark.usefixtures("_third_party")
-async def test_a_policy_is_for_chat_only(internet: Internet) -> None:
-    """Only the router knows prices and speeds."""
-    with pytest.raises(InputError, match="for chat only"):
+# Auto with a policy, for tasks that the router does not route: the mapping, ordered by the router's figures.
+
+ALPHA = {"pricing": {"input": 5, "output": 1}, "throughput": 900}
+BETA = {"pricing": {"input": 1, "output": 2}, "throughput": 100}
+
+
+@pytest.fixture
+def priced(internet: Internet, _third_party: None) -> Internet:
+    """Two who serve a model, beta first; alpha takes less for what comes out, and is faster."""
+    internet.serves(MODEL, beta=live("b-id", CLASSIFY), alpha=live("a-id", CLASSIFY))
+    internet.sells(MODEL, beta=BETA, alpha=ALPHA)
+    return internet
+
+
+@pytest.mark.parametrize(
+    ("policy", "beta", "alpha", "first"),
+    [
+        ("cheapest", BETA, ALPHA, "alpha"),
+        ("cheapest", {"is_free": True}, ALPHA, "beta"),
+        ("cheapest", {"pricing": {"input": 1, "output": 1}}, ALPHA, "beta"),
+        ("cheapest", {"pricing": {"input": 3}}, {"pricing": {"input": 2}}, "alpha"),
+        ("cheapest", {"throughput": 1}, ALPHA, "alpha"),
+        ("fastest", BETA, ALPHA, "alpha"),
+        ("fastest", {"throughput": 901}, ALPHA, "beta"),
+        ("fastest", {"pricing": {"output": 0}}, ALPHA, "alpha"),
+        ("fastest", ALPHA, ALPHA, "beta"),
+    ],
+)
+async def test_a_policy_orders_those_who_serve_the_model(
+    priced: Internet, policy: str, beta: dict[str, Any], alpha: dict[str, Any], first: str
+) -> None:
+    """By the price of output or by speed; of whom nothing is known comes last, and among equals the Hub decides."""
+    priced.sells(MODEL, beta=beta, alpha=alpha)
+    assert (await classify(model=f"{MODEL}:{policy}"))["served_by"] == first
+    assert priced.asked == ["hub", "router/models", f"router/{first}"]
+    assert priced.sent("hub").url.path == f"/api/models/{MODEL}"
+    assert priced.sent("router/models").url.path == f"/v1/models/{MODEL}"
+    assert priced.key("router/models") == f"Bearer {HF}"
+
+
+async def test_a_policy_moves_on_like_auto(priced: Internet) -> None:
+    """Where the cheapest is busy, the next cheapest is asked."""
+    priced.at("router/alpha", 429)
+    assert (await classify(model=f"{MODEL}:cheapest"))["served_by"] == "beta"
+
+
+async def test_what_is_preferred_is_the_hubs_own_order(priced: Internet) -> None:
+    """The user's settings are in it, and no figures are needed."""
+    assert (await classify(model=f"{MODEL}:preferred"))["served_by"] == "beta"
+    assert priced.asked == ["hub", "router/beta"]
+
+
+@pytest.mark.parametrize("read_before", ["list", "get"])
+async def test_figures_that_were_read_are_not_read_again(priced: Internet, read_before: str) -> None:
+    """The list, or the model, that the client has is used."""
+    async with Client(HF) as client:
+        await (client.models.list() if read_before == "list" else client.models.get(MODEL))
+        before = priced.asked.count("router/models")
+        for _ in range(2):
+            call = client.defaults.call(CLASSIFY, "good", model=f"{MODEL}:cheapest", parameters={}, options={})
+            assert (await client.dispatcher.run(call))["served_by"] == "alpha"
+    assert priced.asked.count("router/models") == before == 1
+
+
+@pytest.mark.parametrize(("policy", "figure"), [("cheapest", "price"), ("fastest", "speed")])
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_policy_without_figures_names_those_to_choose_from(
+    priced: Internet, policy: str, figure: str, known: bool
+) -> None:
+    """Nobody is guessed at: the error says what is not known, and whom one can name."""
+    priced.sells(MODEL if known else "org/another", beta={}, alpha={})
+    if not known:
+        del priced._sold[MODEL]
+    with pytest.raises(InputError, match=f"no provider's {figure} is known") as caught:
+        await classify(model=f"{MODEL}:{policy}")
+    assert "beta, alpha" in caught.value.advice
+    assert f":{policy}" in caught.value.advice
+    assert priced.asked == ["hub", "router/models"]
+
+
+@pytest.mark.parametrize("answer", [400, httpx.ConnectError("refused"), 503])
+@pytest.mark.usefixtures("no_waiting")
+async def test_a_policy_and_a_router_that_is_down(priced: Internet, answer: Any) -> None:
+    """It is said, with what to do; no one is called who may be the dearest."""
+    priced.at("router/models", answer)
+    with pytest.raises(HubError, match=r"The router at \S+ could not tell of the model") as caught:
         await classify(model=f"{MODEL}:cheapest")
-    assert internet.requests == []
+    assert "leave :cheapest away" in caught.value.advice
+    assert (caught.value.model, caught.value.task) == (MODEL, CLASSIFY)
+    assert set(priced.asked) == {"hub", "router/models"}
+
+
+async def test_a_policy_and_a_router_that_makes_no_sense(priced: Internet) -> None:
+    """That is a typed error too."""
+    priced.at("router/models", httpx.Response(200, json=[3]))
+    with pytest.raises(ResponseError, match="no model"):
+        await classify(model=f"{MODEL}:fastest")
+
+
+NOBODY = httpx.Response(200, json={"id": MODEL})
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "words"),
+    [(400, HubError, "could not say"), (404, NotFoundError, "404"), (NOBODY, NoProviderError, "Nobody serves")],
+)
+async def test_a_policy_has_no_last_resort(priced: Internet, answer: Any, error: type[Exception], words: str) -> None:
+    """Who asks for the cheapest does not want whoever is left."""
+    priced.at("hub", answer)
+    with pytest.raises(error, match=words):
+        await classify(model=f"{MODEL}:cheapest")
+    assert priced.asked == ["hub"]
+
+
+@pytest.mark.parametrize("provider", [None, "auto"])
+@pytest.mark.parametrize("suffix", ["cheapest", "fastest", "preferred"])
+async def test_for_chat_a_policy_stays_the_routers(internet: Internet, suffix: str, provider: str | None) -> None:
+    """It knows more than its list says, and reads the suffix itself."""
+    await chat(model=f"{MODEL}:{suffix}", provider=provider)
+    assert internet.asked == ["router"]
+    assert internet.body("router")["model"] == f"{MODEL}:{suffix}"
+
+
+# hf-inference, and the two names of one task.
+
+TWINS = ("feature-extraction", "sentence-similarity")
+
+
+@pytest.mark.parametrize(("called", "filed"), [TWINS, TWINS[::-1], (TWINS[0], TWINS[0])])
+@pytest.mark.parametrize("named", [True, False])
+async def test_hf_inference_runs_both_on_one_model(internet: Internet, called: str, filed: str, named: bool) -> None:
+    """A model that is filed under similarity gives vectors as well, by name and by auto."""
+    task = HF_INFERENCE.tasks["conversational"]
+    able = replace(HF_INFERENCE, tasks=dict.fromkeys(TWINS, task))
+    internet.serves(MODEL, {"hf-inference": live("hf-id", filed)})
+    transport = Transport(max_connections=10)
+    call = Call(called, "good", model=MODEL, providers=("hf-inference",) if named else ("auto",))
+    try:
+        (route,) = await a_router(transport, able).routes(call, Trip(call, NOTHING))
+    finally:
+        await transport.aclose()
+    assert (route.provider.name, route.model_id) == ("hf-inference", "hf-id")
+
+
+@pytest.mark.parametrize("named", [True, False])
+async def test_others_do_not(internet: Internet, named: bool) -> None:
+    """Elsewhere a task is the task it is filed under."""
+    other = Provider("other", "https://other.example", dict.fromkeys(TWINS, HF_INFERENCE.tasks["conversational"]))
+    internet.serves(MODEL, other=live("x", TWINS[0]))
+    transport = Transport(max_connections=10)
+    call = Call(TWINS[1], "good", model=MODEL, providers=("other",) if named else ("auto",))
+    try:
+        with pytest.raises(NoProviderError, match="not for sentence-similarity, but for feature-extraction"):
+            await a_router(transport, other).routes(call, Trip(call, NOTHING))
+    finally:
+        await transport.aclose()
+
+
+@pytest.mark.parametrize("named", [True, False])
+async def test_hf_inference_is_not_said_to_do_another_task(internet: Internet, named: bool) -> None:
+    """Where only its health is at fault, the task is not blamed."""
+    able = replace(HF_INFERENCE, tasks=dict.fromkeys(TWINS, HF_INFERENCE.tasks["conversational"]))
+    internet.serves(MODEL, {"hf-inference": {**live("hf-id", TWINS[1]), "status": "error"}})
+    transport = Transport(max_connections=10)
+    call = Call(TWINS[0], "good", model=MODEL, providers=("hf-inference",) if named else ("auto",))
+    cheapest = replace(call, model=f"{MODEL}:cheapest", providers=("auto",))
+    try:
+        (route,) = await a_router(transport, able).routes(call, Trip(call, NOTHING))
+        with pytest.raises(NoProviderError, match="Nobody serves org/model for feature-extraction"):
+            await a_router(transport, able).routes(cheapest, Trip(cheapest, NOTHING))
+    finally:
+        await transport.aclose()
+    assert route.model_id == ("hf-id" if named else MODEL)
 
 
 async def test_a_task_without_a_model_says_so(internet: Internet) -> None:
@@ -646,7 +814,8 @@ def a_router(transport: Transport, *providers: Provider, login: Secret | None = 
         return login
 
     settings = Settings()
-    return Router(settings, Keys(), Registry(providers), Hub(transport, settings.hub_url), token)
+    catalogue = Catalogue(transport, settings.hub_url, settings.router_url)
+    return Router(settings, Keys(), Registry(providers), catalogue, token)
 
 
 @pytest.mark.parametrize("answer", [400, 404, httpx.Response(200, json={}), httpx.Response(200, json={"id": MODEL})])

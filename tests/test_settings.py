@@ -135,7 +135,8 @@ async def test_each_providers_usual_variables_are_read(
     address = await router._address(provider, Task(run=lambda *_: None))  # type: ignore[arg-type]
     assert address.base_url == provider.url  # type: ignore[attr-defined]
     assert address.key is not None
-    assert address.key.header() == {"authorization": f"{provider.scheme} fake-key-0001"}  # type: ignore[attr-defined]
+    name, scheme = provider.key_header, provider.scheme  # type: ignore[attr-defined]
+    assert address.key.header() == {name: f"{scheme} fake-key-0001".strip()}
 
 
 def test_the_issues_variables_are_among_them() -> None:

@@ -5,32 +5,15 @@ The recordings lie beside the project and are no part of it; without them, these
 
 from __future__ import annotations
 
-import base64
 import json
-import random
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from hfclient import Client
-from hfclient.errors import (
-    AuthenticationError,
-    BadRequestError,
-    NotAStreamError,
-    NotFoundError,
-    NotSupportedError,
-    ResponseError,
-    ServerError,
-    StatusError,
-)
+from hfclient.errors import NotAStreamError, ResponseError
 from hfclient.hub import read_mapping
 from hfclient.types import ChatCompletion
-
-TAPES = Path(__file__).resolve().parents[2] / "shared" / "tapes"
-HERE = [] if TAPES.is_dir() else [pytest.mark.skip(reason="the recorded exchanges are not here")]
+from tests.tapes import ERRORS, HERE, body_of, client_for, exchanges, words_of
 
 pytestmark = [pytest.mark.anyio, *HERE]
 
@@ -40,55 +23,6 @@ OTHER_PROTOCOLS = ("https://api.cohere.com/v2/chat", "https://api-inference.hugg
 UNREADABLE = {"a4678dfebe100cde"}
 # Answered before a tool call's arguments had their name in Text Generation Inference.
 NO_ARGUMENTS = {"84145895392dc80c", "a95ee9269992db24"}
-
-ERRORS: dict[int, tuple[type[StatusError], ...]] = {
-    400: (BadRequestError,),
-    401: (AuthenticationError,),
-    404: (NotFoundError,),
-    421: (BadRequestError,),
-    422: (BadRequestError, NotSupportedError),
-    500: (ServerError,),
-}
-
-
-def exchanges(pattern: str) -> list[Any]:
-    found = [
-        pytest.param(exchange, id=f"{path.stem.removesuffix('__conversational')}-{exchange['id'][:8]}")
-        for path in sorted(TAPES.glob(pattern))
-        for exchange in json.loads(path.read_text("utf-8"))
-        if exchange["response"].get("body_recorded", True)
-    ]
-    return found or [pytest.param({}, id="none")]
-
-
-def body_of(exchange: dict[str, Any]) -> bytes:
-    response = exchange["response"]
-    text = response.get("body_text")
-    return base64.b64decode(response["body_base64"]) if text is None else str(text).encode()
-
-
-class InPieces(httpx.AsyncByteStream):
-    """A body cut at random, but every time in the same places."""
-
-    def __init__(self, content: bytes, seed: str) -> None:
-        dice = random.Random(seed)
-        cuts = sorted(dice.sample(range(len(content)), min(len(content) - 1, dice.randint(0, 40)))) if content else []
-        self._pieces = [content[start:end] for start, end in zip([0, *cuts], [*cuts, len(content)], strict=True)]
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for piece in self._pieces:
-            yield piece
-
-
-def client_for(exchange: dict[str, Any]) -> Client:
-    async def replay(_: httpx.Request) -> httpx.Response:
-        response = exchange["response"]
-        return httpx.Response(
-            response["status"], headers=response["headers"], stream=InPieces(body_of(exchange), exchange["id"])
-        )
-
-    http_client = httpx.AsyncClient(transport=httpx.MockTransport(replay))
-    return Client.endpoint("https://tape.invalid/v1", http_client=http_client, retry=False)
 
 
 def pieces_of(exchange: dict[str, Any]) -> list[dict[str, Any]]:
@@ -167,14 +101,7 @@ async def refused_as_recorded(exchange: dict[str, Any]) -> None:
         with pytest.raises(ERRORS[status]):
             await client.chat.stream("x").open()
     assert caught.value.status == status
-    words = body_of(exchange).decode()
-    try:
-        payload = json.loads(words)
-        words = payload.get("error") or payload.get("message") or payload["detail"]
-        words = words["message"] if isinstance(words, dict) else words
-    except ValueError:
-        pass
-    assert words[:100] in caught.value.message
+    assert words_of(exchange)[:100] in caught.value.message
 
 
 async def refused_as_no_chat(exchange: dict[str, Any]) -> None:

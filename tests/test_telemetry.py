@@ -65,7 +65,8 @@ class Telescope:
 
     def everything(self) -> str:
         spans = [span.to_json() for span in self.exporter.get_finished_spans()]
-        return "\n".join([*spans, str(self.points()), str(self.events.get_finished_logs())])
+        events = [dict(event.log_record.attributes or {}) for event in self.events.get_finished_logs()]
+        return "\n".join([*spans, str(self.points()), str(events)])
 
 
 @pytest.fixture
@@ -593,7 +594,7 @@ def test_content_on_the_span(
         {"type": "text", "content": "Look: [image/png, 12 bytes] there"},
         {"type": "blob", "modality": "image", "mime_type": "image/png", "content": "[image/png, 12 bytes]"},
         {"type": "uri", "modality": "image", "uri": "https://host/cat.png"},
-        {"type": "blob", "modality": "image", "content": "[Media]"},
+        {"type": "blob", "modality": "image", "content": "[bytes, 4 bytes]"},
         {"type": "blob", "modality": "audio", "content": "[audio, 6 bytes]"},
         {"type": "thing"},
         {"type": "blob", "modality": "unknown", "content": "[bytes, 3 bytes]"},
@@ -644,7 +645,10 @@ def test_content_in_an_event(telescope: Telescope, monkeypatch: pytest.MonkeyPat
         (
             "visual-question-answering",
             {"question": "Who?", "image": b"12"},
-            [{"type": "data", "content": {"question": "Who?", "image": "[bytes, 2 bytes]"}}],
+            [
+                {"type": "text", "content": "Who?"},
+                {"type": "blob", "modality": "unknown", "content": "[bytes, 2 bytes]"},
+            ],
         ),
     ],
 )

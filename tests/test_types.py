@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,9 +22,11 @@ from hfclient.types import (
     ChatCompletion,
     ChatCompletionChunk,
     ChatMessage,
+    Embeddings,
     Function,
     Meta,
     ParsedChatCompletion,
+    Pricing,
     Usage,
     assistant,
     system,
@@ -31,6 +34,7 @@ from hfclient.types import (
     user,
 )
 from hfclient.types.base import with_meta
+from hfclient.types.text import TextGeneration
 from tests.flows import COMPLETION, event, reply
 
 META = Meta("groq", model="org/m", request_id="r-1", status=200, attempts=(Attempt("groq", 200),), seconds=0.5)
@@ -263,6 +267,57 @@ def test_usage_tells_cached_and_reasoning_tokens() -> None:
     assert (told.cached_tokens, told.reasoning_tokens) == (5, 3)
     silent = Usage(prompt_tokens_details={"cached_tokens": None})
     assert (silent.cached_tokens, silent.reasoning_tokens) == (0, 0)
+
+
+PRICE = Pricing(input=0.5, output=2)
+
+
+@pytest.mark.parametrize(
+    ("usage", "pricing", "cost"),
+    [
+        ({"prompt_tokens": 1000, "completion_tokens": 100}, PRICE, 0.0007),
+        ({"prompt_tokens": 1000, "total_tokens": 1000}, Pricing(input=0.5), 0.0005),
+        ({"prompt_tokens": 1000, "completion_tokens": 100}, Pricing(input=0.5), None),
+        ({"prompt_tokens": 1000, "completion_tokens": 100}, Pricing(output=0.5), None),
+        ({"prompt_tokens": 1000, "completion_tokens": 100}, Pricing(input=0, output=0), 0.0),
+        ({"prompt_tokens": 1000, "completion_tokens": 100}, None, None),
+        ({"total_tokens": 1100}, PRICE, None),
+        ({}, PRICE, None),
+        ({"prompt_tokens": 1000, "cost": 0.25}, PRICE, 0.25),
+        ({"cost": 0, "estimated_cost": 7}, None, 0.0),
+        ({"estimated_cost": 1e-07}, None, 1e-07),
+        ({"prompt_tokens": 1000, "cost": "0.25"}, PRICE, 0.0005),
+        ({"prompt_tokens": 1000, "cost": None, "estimated_cost": 0.3}, PRICE, 0.3),
+        ({"prompt_tokens": 1000, "cost": {"total_cost": 1}}, PRICE, 0.0005),
+        ({"prompt_tokens": 1000, "cost": True}, PRICE, 0.0005),
+        ({"prompt_tokens": 1000, "cost": float("nan"), "estimated_cost": float("inf")}, PRICE, 0.0005),
+        ({"prompt_tokens": 1000, "cost": -1}, PRICE, 0.0005),
+    ],
+    ids=repr,
+)
+def test_tokens_have_a_cost(usage: dict[str, Any], pricing: Pricing | None, cost: float | None) -> None:
+    """What the provider says it cost, if that is a number; else tokens times prices, where all are known."""
+    assert Usage(**usage).cost_at(pricing) == (cost if cost is None else pytest.approx(cost))
+
+
+def test_an_answer_without_usage_or_origin_has_no_cost() -> None:
+    """Where nothing is known, that is what is said."""
+    answer = completion(content="x")
+    assert answer.cost is None
+    assert with_meta(answer, replace(META, pricing=PRICE)).cost == pytest.approx((9 * 0.5 + 2 * 2) / 1_000_000)
+    silent = read_completion(reply({**COMPLETION, "usage": None}))
+    assert with_meta(silent, replace(META, pricing=PRICE)).cost is None
+
+
+@pytest.mark.parametrize("kind", ["text", "vectors"])
+def test_whatever_has_usage_has_a_cost(kind: str) -> None:
+    """Text and vectors reckon as a chat does."""
+    usage = Usage(prompt_tokens=1000)
+    answer = (
+        TextGeneration(generated_text="x", usage=usage) if kind == "text" else Embeddings.from_rows([1], usage=usage)
+    )
+    assert answer.cost is None
+    assert with_meta(answer, replace(META, pricing=PRICE)).cost == pytest.approx(0.0005)
 
 
 def test_log_probabilities_have_their_shape() -> None:

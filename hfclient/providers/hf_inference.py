@@ -7,17 +7,29 @@ body itself, streamed from disk where it lies there.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
+from types import MappingProxyType
 from typing import Any, TypeAlias, TypeVar, cast
 
 from hfclient.call import Call
 from hfclient.errors import InputError
-from hfclient.flow import JSON, Flow, Load, Response, Several, post
+from hfclient.flow import JSON, Flow, Load, Request, Response, Several, json_or_none, post
 from hfclient.media import Loaded, Media
 from hfclient.provider import Task
-from hfclient.providers.embeddings import batches_of
+from hfclient.providers.embeddings import batches_of, matched
 from hfclient.providers.files import from_base64, from_body
 from hfclient.providers.openai_compatible import Body, filled_path
-from hfclient.providers.reading import at, first_of, list_in, payload_of, read, read_all, unusable
+from hfclient.providers.reading import (
+    all_in,
+    at,
+    first_of,
+    is_list,
+    list_in,
+    payload_of,
+    read,
+    read_all,
+    refuse_error,
+    unusable,
+)
 from hfclient.route import Route
 from hfclient.types.base import Wire
 from hfclient.types.embeddings import Embeddings
@@ -28,7 +40,6 @@ from hfclient.types.raw import RawAnswer
 from hfclient.types.text import Caption, Summary, Transcript, Translation
 
 WireT = TypeVar("WireT", bound=Wire)
-FileT = TypeVar("FileT", bound=File)
 
 Read: TypeAlias = Callable[[Response], Any]
 Write: TypeAlias = "Callable[[Call], Body | Flow[Body | Media]]"  # a flow where media must be loaded first
@@ -61,23 +72,27 @@ def any_task(path: str) -> Task:
     def run(call: Call, route: Route) -> Flow[RawAnswer]:
         body = (yield from _media(call)) if isinstance(call.inputs, Media) else _inputs(call)
         reply: Response = yield _request(filled_path(path, route), body)
+        refuse_error(json_or_none(reply.content), reply, f"an answer to {call.task}")
         return RawAnswer(reply.content, reply.media_type)
 
     return Task(run)
 
 
 def _task(path: str, write: Write, read_answer: Read) -> Task:
+    # The picture without loss; left to itself, the server makes a JPEG of it.
+    headers = {"accept": "image/png"} if read_answer is _picture else {}
+
     def run(call: Call, route: Route) -> Flow[Any]:
         written = write(call)
         body = (yield from written) if isinstance(written, Generator) else written
-        reply: Response = yield _request(filled_path(path, route), body)
+        reply: Response = yield _request(filled_path(path, route), body, headers)
         return read_answer(reply)
 
     return Task(run)
 
 
-def _request(path: str, body: Body | Media) -> Any:
-    return post(path, content=body) if isinstance(body, Media) else post(path, json=body)
+def _request(path: str, body: Body | Media, headers: Mapping[str, str] = MappingProxyType({})) -> Request:
+    return post(path, headers=headers, **({"content": body} if isinstance(body, Media) else {"json": body}))
 
 
 def _told(inputs: JSON, parameters: Mapping[str, Any]) -> Body:
@@ -94,6 +109,11 @@ def _media(call: Call) -> Flow[Body | Media]:
         return cast("Media", call.inputs)
     loaded: Loaded = yield Load(call.inputs)
     return _told(loaded.base64(), call.arguments)
+
+
+def _perhaps_media(call: Call) -> Flow[Body | Media]:
+    """A picture, a prompt, or both: the task's function sees to it that one of them is there."""
+    return {"parameters": call.arguments} if call.inputs is None else (yield from _media(call))
 
 
 def _labelled_text(call: Call) -> Body:
@@ -126,45 +146,45 @@ def _languages(call: Call) -> Body:
 
 
 def _all(kind: type[WireT]) -> Read:
-    """A list of these; some servers wrap it into another, and one alone is a list of one."""
-
-    def read_answer(reply: Response) -> Items[WireT]:
-        payload = payload_of(reply, f"a list of {kind.__name__}")
-        if isinstance(at(payload, 0), list):
-            payload = payload[0]
-        return read_all(kind, payload if isinstance(payload, list) else [payload], reply)
-
-    return read_answer
+    return lambda reply: read_all(kind, payload_of(reply, f"a list of {kind.__name__}"), reply)
 
 
 def _one(kind: type[WireT]) -> Read:
-    """One of these, alone or in a list."""
     return lambda reply: read(kind, first_of(payload_of(reply, f"a {kind.__name__}")), reply)
 
 
-def _file(kind: type[FileT]) -> Read:
-    return lambda reply: from_body(kind, reply)
+def _picture(reply: Response) -> Image:
+    return from_body(Image, reply)
+
+
+def _sound(reply: Response) -> Audio:
+    return from_body(Audio, reply)
+
+
+def _film(reply: Response) -> Video:
+    return from_body(Video, reply)
 
 
 def _labels(reply: Response) -> Items[Label]:
     """Labels with scores, or the older form of two lists side by side."""
     payload = payload_of(reply, "a list of Label")
-    older = first_of(payload)
-    if isinstance(at(older, "labels"), list) and isinstance(at(older, "scores"), list):
-        pairs = zip(older["labels"], older["scores"], strict=False)
-        return read_all(Label, [{"label": label, "score": score} for label, score in pairs], reply)
-    return cast("Items[Label]", _all(Label)(reply))
+    labels, scores = (at(first_of(payload), name) for name in ("labels", "scores"))
+    if is_list(labels) and is_list(scores):
+        if len(labels) != len(scores):
+            raise unusable(reply, f"{len(labels)} labels with {len(scores)} scores")
+        payload = [{"label": label, "score": score} for label, score in zip(labels, scores, strict=True)]
+    return read_all(Label, payload, reply)
 
 
 def _segments(reply: Response) -> Items[Segment]:
-    items = list_in(payload_of(reply, "a list of Segment"), reply, "Segment")
+    items = all_in(payload_of(reply, "a list of Segment"))
     return read_all(Segment, [_with_file(item, "mask", "mask", Image) for item in items], reply)
 
 
 def _tracks(reply: Response) -> Items[Track]:
-    if reply.media_type.startswith("audio/"):
+    if json_or_none(reply.content) is None:
         return Items([Track(audio=from_body(Audio, reply))])
-    items = list_in(payload_of(reply, "a list of Track"), reply, "Track")
+    items = all_in(payload_of(reply, "a list of Track"))
     return read_all(Track, [_with_file(item, "blob", "audio", Audio) for item in items], reply)
 
 
@@ -177,14 +197,18 @@ def _with_file(item: JSON, name: str, field: str, kind: type[File]) -> JSON:
 
 
 def _numbers(reply: Response) -> Items[float]:
-    numbers = list_in(payload_of(reply, "a list of numbers"), reply, "numbers")
-    if not all(type(each) in {int, float} for each in numbers):
-        raise unusable(reply, "no list of numbers")
-    return Items(numbers)
+    return _plain_items(reply, "numbers", {int, float})
 
 
 def _classes(reply: Response) -> Items[Any]:
-    return Items(list_in(payload_of(reply, "a list of classes"), reply, "classes"))
+    return _plain_items(reply, "classes", {int, float, str, bool})
+
+
+def _plain_items(reply: Response, what: str, types: set[type]) -> Items[Any]:
+    items = list_in(payload_of(reply, f"a list of {what}"), reply, what)
+    if not all(type(each) in types for each in items):
+        raise unusable(reply, f"no list of {what}")
+    return Items(items)
 
 
 def _embeddings(path: str) -> Task:
@@ -194,10 +218,18 @@ def _embeddings(path: str) -> Task:
         # What is told stands beside the inputs here, not under "parameters".
         bodies = [{"inputs": batch, **parameters} for batch in batches]
         replies: list[Response] = yield Several(tuple(post(place, json=body) for body in bodies))
-        parts = [Embeddings.from_rows(payload_of(reply, "vectors")) for reply in replies]
+        parts = [_rows(batch, reply) for batch, reply in zip(batches, replies, strict=True)]
         return Embeddings.joined(parts)
 
     return Task(run)
+
+
+def _rows(batch: JSON, reply: Response) -> Embeddings:
+    """A row for each text; a lone text may be answered by the bare vectors of its tokens."""
+    payload = payload_of(reply, "vectors")
+    if isinstance(batch, str) and is_list(at(payload, 0)) and len(payload) > 1:
+        payload = [payload]
+    return matched(Embeddings.from_rows(payload), batch, reply)
 
 
 _TASKS: dict[str, tuple[Write, Read]] = {
@@ -208,7 +240,7 @@ _TASKS: dict[str, tuple[Write, Read]] = {
     "fill-mask": (_inputs, _all(FilledMask)),
     "image-classification": (_media, _all(Label)),
     "image-segmentation": (_media, _segments),
-    "image-to-image": (_media, _file(Image)),
+    "image-to-image": (_media, _picture),
     "image-to-text": (_media, _one(Caption)),
     "object-detection": (_media, _all(DetectedObject)),
     "question-answering": (_inputs, _all(Answer)),
@@ -217,9 +249,9 @@ _TASKS: dict[str, tuple[Write, Read]] = {
     "tabular-classification": (_table, _classes),
     "tabular-regression": (_table, _numbers),
     "text-classification": (_inputs, _all(Label)),
-    "text-to-audio": (_inputs, _file(Audio)),
-    "text-to-image": (_inputs, _file(Image)),
-    "text-to-speech": (_inputs, _file(Audio)),
+    "text-to-audio": (_inputs, _sound),
+    "text-to-image": (_inputs, _picture),
+    "text-to-speech": (_inputs, _sound),
     "token-classification": (_inputs, _all(Entity)),
     "translation": (_languages, _one(Translation)),
     "visual-question-answering": (_question_about_image, _all(Answer)),
@@ -227,8 +259,8 @@ _TASKS: dict[str, tuple[Write, Read]] = {
     "zero-shot-image-classification": (_labelled_image, _labels),
 }
 _FURTHER: dict[str, tuple[Write, Read]] = {
-    "image-text-to-image": (_media, _file(Image)),
-    "image-text-to-video": (_media, _file(Video)),
-    "image-to-video": (_media, _file(Video)),
-    "text-to-video": (_inputs, _file(Video)),
+    "image-text-to-image": (_perhaps_media, _picture),
+    "image-text-to-video": (_perhaps_media, _film),
+    "image-to-video": (_media, _film),
+    "text-to-video": (_inputs, _film),
 }

@@ -14,6 +14,7 @@ from hfclient.errors import InputError, ResponseError, StreamFailedError
 from hfclient.flow import JSON, Flow, Response, StreamPlan, json_or_none, post
 from hfclient.messages import attach
 from hfclient.provider import Task
+from hfclient.providers.reading import pruned
 from hfclient.route import Route
 from hfclient.sse import Event, EventDecoder
 from hfclient.types.base import Wire, first_fault
@@ -158,7 +159,7 @@ def _odd_chunk(event: Event, fault: str) -> ChatCompletionChunk:
     if broken := broken_off(event, payload):
         raise broken
     if isinstance(payload, dict) and "usage" in payload:
-        payload = {"choices": (), **_pruned(payload)}
+        payload = {"choices": (), **pruned(payload)}
     if chunk := forgiven(ChatCompletionChunk, payload):
         return chunk
     text = event.data.decode("utf-8", "replace")
@@ -196,7 +197,7 @@ def complaint_within(payload: JSON) -> Complaint | None:
 def forgiven(kind: type[WireT], payload: JSON) -> WireT | None:
     """What is meant by a server that writes null for nothing, or nonsense where it does not touch the answer."""
     try:
-        payload = _pruned(payload)
+        payload = pruned(payload)
         try:
             return kind.model_validate(payload)
         except ValidationError as error:
@@ -218,14 +219,6 @@ def _drop_beside_the_answer(payload: JSON, place: tuple[int | str, ...]) -> None
             payload["choices"][index].pop("logprobs", None)
         case _:
             pass
-
-
-def _pruned(value: JSON) -> JSON:
-    if isinstance(value, dict):
-        return {name: _pruned(inner) for name, inner in cast("Body", value).items() if inner is not None}
-    if isinstance(value, list):
-        return [_pruned(item) for item in cast("Iterable[JSON]", value)]
-    return value
 
 
 def _unusable(reply: Response, fault: str) -> ResponseError:

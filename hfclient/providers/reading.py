@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeGuard, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
 from pydantic import ValidationError
@@ -22,6 +22,11 @@ REPORT = "Try again, or another provider; if it stays so, report it to the provi
 def payload_of(reply: Response, what: str) -> JSON:
     """The answer's JSON; one that tells of an error instead is that error, whatever its status."""
     payload = reply.json()
+    refuse_error(payload, reply, what)
+    return payload
+
+
+def refuse_error(payload: JSON, reply: Response, what: str) -> None:
     if complaint := error_in_success(payload):
         raise ResponseError(
             f"The answer is an error with a success status: {complaint.message}",
@@ -29,26 +34,40 @@ def payload_of(reply: Response, what: str) -> JSON:
             body=reply.text(),
             advice=f"{REPORT} It was to be {what}.",
         )
-    return payload
 
 
 def read(kind: type[WireT], payload: JSON, reply: Response) -> WireT:
-    """One value of this type."""
+    """One value of this type; null stands for what is not there."""
     try:
         return kind.model_validate(payload)
     except ValidationError as error:
-        raise unusable(reply, f"no {kind.__name__}: {first_fault(error)}") from None
+        fault = first_fault(error)
+    try:
+        return kind.model_validate(pruned(payload))
+    except (ValidationError, RecursionError):
+        raise unusable(reply, f"no {kind.__name__}: {fault}") from None
 
 
 def read_all(kind: type[WireT], payload: JSON, reply: Response) -> Items[WireT]:
     """A list of values of this type."""
-    return Items(read(kind, item, reply) for item in list_in(payload, reply, kind.__name__))
+    return Items(read(kind, item, reply) for item in all_in(payload))
+
+
+def all_in(payload: JSON) -> list[JSON]:
+    """The items of a list: some servers wrap it into another, and one alone is a list of one."""
+    if not is_list(payload):
+        return [payload]
+    return [each for inner in payload for each in inner] if all(is_list(item) for item in payload) else payload
 
 
 def list_in(payload: JSON, reply: Response, what: str) -> list[JSON]:
-    if not isinstance(payload, list):
+    if not is_list(payload):
         raise unusable(reply, f"no list of {what}")
-    return list(payload)  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType]
+    return payload
+
+
+def is_list(payload: JSON) -> TypeGuard[list[JSON]]:
+    return isinstance(payload, list)
 
 
 def unusable(reply: Response, what: str) -> ResponseError:
@@ -57,9 +76,18 @@ def unusable(reply: Response, what: str) -> ResponseError:
 
 
 def first_of(payload: JSON) -> JSON:
-    """What some servers wrap in a list and others do not."""
-    wrapped = at(payload, 0)
-    return payload if wrapped is None else wrapped
+    """What some servers wrap in a list, or two, and others do not."""
+    while is_list(payload) and payload:
+        payload = payload[0]
+    return payload
+
+
+def pruned(value: JSON) -> JSON:
+    """Without what is null in objects."""
+    if isinstance(value, dict):
+        fields = cast("dict[str, Any]", value)
+        return {name: pruned(inner) for name, inner in fields.items() if inner is not None}
+    return [pruned(item) for item in value] if is_list(value) else value
 
 
 def at(payload: JSON, *steps: str | int) -> JSON:
@@ -74,7 +102,7 @@ def at(payload: JSON, *steps: str | int) -> JSON:
 
 def items_of(payload: JSON) -> list[JSON]:
     """The items of a list; none where there is no list."""
-    return list(payload) if isinstance(payload, list) else []  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType]
+    return payload if is_list(payload) else []
 
 
 def path_of(address: JSON, route: Route) -> str:

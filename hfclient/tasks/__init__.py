@@ -33,7 +33,7 @@ from hfclient.tasks.vision import (
     zero_shot_image_classification,
 )
 
-# What can be submitted, and what `request` leaves to its own function.
+# Those that give a whole result, and whose names are tasks: what can be submitted.
 TASK_FUNCTIONS = (
     audio_classification,
     audio_to_audio,

@@ -8,26 +8,36 @@ every call has. So its body is one line, `return await ask(function, locals())`.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+import reprlib
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar, cast, get_args, get_type_hints
+from types import NoneType, UnionType
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    TypeAlias,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
-from typing_extensions import TypedDict, get_original_bases
+from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError
+from typing_extensions import get_original_bases
 
 from hfclient.call import Call, FileOptions, Options, unknown_option
 from hfclient.defaults import FILE_OPTION_NAMES, OPTION_NAMES
-from hfclient.download import check_target
 from hfclient.errors import InputError
 from hfclient.media import Media, MediaLike, as_media
-from hfclient.types.files import File
 
 if TYPE_CHECKING:
     from hfclient.client import Client
 
 T = TypeVar("T")
-TaskFunction: TypeAlias = Callable[..., Coroutine[Any, Any, T]]
 
 OF_THE_CLIENT = {
     "token": "It belongs to the client: Client(token), or client.with_options(token=…).",
@@ -37,92 +47,108 @@ OF_THE_CLIENT = {
         for name in ("http_client", "transport", "max_connections", "max_event_bytes", "semconv")
     },
 }
+ELSEWHERE = {
+    **OF_THE_CLIENT,
+    "stream": "What can be read as it is made has a function of its own, such as client.text_generation_stream(…).",
+    **dict.fromkeys(("save_to", "max_download_bytes"), "It is for results that are one file; a part has .save(path)."),
+}
+
+CHECKS = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True)
+
+# What pydantic's kinds of errors find missing.
+_KINDS = {
+    "string_type": "a text",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "bool_type": "True or False",
+    "dict_type": "a mapping",
+    "is_instance_of": "a list",
+    "sequence_str": "a list",
+}
 
 
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        msg = "it is empty"
+def _filled(value: Any) -> Any:
+    if not (value.strip() if isinstance(value, str) else value):
+        msg = "is empty"
         raise ValueError(msg)
-    return text
+    return value
 
 
 class _IsMedia:
     """Marks the arguments that are media, however they are given."""
 
 
-Text: TypeAlias = Annotated[str, AfterValidator(_not_blank)]
-Texts: TypeAlias = Annotated[Sequence[Text], Field(min_length=1)]
+Text: TypeAlias = Annotated[str, AfterValidator(_filled)]
+Texts: TypeAlias = Annotated[Sequence[Text], AfterValidator(_filled)]
 Labels: TypeAlias = Texts
 MediaInput: TypeAlias = Annotated[MediaLike | Media, _IsMedia()]
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What a task function takes."""
+    """What a task function takes: `inputs` and whatever else there are `types` for, and the general `options`."""
 
-    task: str
-    name: str
+    function: Callable[..., Any]
     inputs: tuple[str, ...]
+    types: Mapping[str, Any]
     media: frozenset[str]
     options: frozenset[str]
-    adapter: TypeAdapter[Any]
-    known: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return self.function.__name__
+
+    @property
+    def task(self) -> str:
+        return self.name.removesuffix("_stream").replace("_", "-")
+
+    def unknown(self, name: str) -> InputError:
+        error = unknown_option(name, {*self.types, *self.options, "model"}, where=self.name, elsewhere=ELSEWHERE)
+        if error.advice not in ELSEWHERE.values():
+            error.advice += " What only a provider knows goes into extra_body={…}."
+        return error
 
 
-async def ask(function: TaskFunction[T], given: Mapping[str, Any]) -> T:
+async def ask(function: Callable[..., Coroutine[Any, Any, T]], given: Mapping[str, Any]) -> T:
     """Make the call that a task function was called for; `given` is what it was called with, its `locals()`."""
     client: Client = given["client"]
-    call = call_of(function, given)
-    if call.save_to is not None:
-        await check_target(call.save_to)  # before it costs anything
-    result = await client.dispatcher.run(call)
-    if call.save_to is not None and isinstance(result, File) and result.path is None:
-        result = await result.kept_at(call.save_to)
-    return cast("T", result)
+    return cast("T", await client.dispatcher.run(call_of(function, given)))
 
 
-def call_of(function: TaskFunction[Any], given: Mapping[str, Any], *, stream: bool = False) -> Call:
+def call_of(function: Callable[..., Any], given: Mapping[str, Any], *, stream: bool = False) -> Call:
     """The arguments as a call; anything amiss is an `InputError`, before anything is sent."""
     form = form_of(function)
     options: dict[str, Any] = given["options"]
     values = {name: value for name, value in given.items() if name not in {"client", "model", "options"}}
     values |= {name: value for name, value in options.items() if name not in form.options}
-    values = _checked(form, values)
-    inputs = {name: values.pop(name) for name in form.inputs}
+    checked = dict(_checked(form, values))
+    inputs = [checked.pop(name) for name in form.inputs]
     general = cast("FileOptions", {name: value for name, value in options.items() if name in form.options})
     client: Client = given["client"]
     return client.defaults.call(
         form.task,
-        inputs if len(inputs) > 1 else next(iter(inputs.values())),
+        dict(zip(form.inputs, inputs, strict=True)) if len(inputs) > 1 else inputs[0],
         model=given["model"],
-        parameters=values,
+        parameters=checked,
         options=general,
         stream=stream,
     )
 
 
 @cache
-def form_of(function: TaskFunction[Any]) -> Form:
+def form_of(function: Callable[..., Any]) -> Form:
     """Read off the signature."""
     hints = get_type_hints(function, localns={"Client": object}, include_extras=True)
     signature = inspect.signature(function)
     names = [name for name in signature.parameters if name not in {"client", "model", "options"}]
-    inputs = tuple(name for name in names if signature.parameters[name].default is inspect.Parameter.empty)
     (shape,) = get_args(hints["options"])
-    options = FILE_OPTION_NAMES if shape.__annotations__.keys() >= FILE_OPTION_NAMES else OPTION_NAMES
     types = {name: hints[name] for name in names} | _further_parameters(shape)
-    media = frozenset(name for name, hint in types.items() if _is_media(hint))
-    fields = {name: Any if name in media else hint for name, hint in types.items()}
-    arguments: Any = TypedDict(function.__name__, fields, total=False)  # type: ignore[misc]
-    arguments.__pydantic_config__ = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
     return Form(
-        task=function.__name__.removesuffix("_stream").replace("_", "-"),
-        name=function.__name__,
-        inputs=inputs,
-        media=media,
-        options=options,
-        adapter=TypeAdapter(arguments),
-        known=(*types, *options, "model"),
+        function,
+        inputs=tuple(name for name in names if signature.parameters[name].default is inspect.Parameter.empty),
+        types=types,
+        media=frozenset(name for name, hint in types.items() if _is_media(hint)),
+        options=FILE_OPTION_NAMES if shape.__annotations__.keys() >= FILE_OPTION_NAMES else OPTION_NAMES,
     )
 
 
@@ -138,26 +164,57 @@ def _is_media(hint: Any) -> bool:
     return any(isinstance(part, _IsMedia) or _is_media(part) for part in get_args(hint))
 
 
-def _checked(form: Form, values: dict[str, Any]) -> dict[str, Any]:
-    """The values as they were given, media as `Media`; what was left out or is None is not there, unless an input."""
-    given = {name: value for name, value in values.items() if value is not None or name in form.inputs}
-    for name in form.media & given.keys():
-        if given[name] is not None:
-            given[name] = as_media(given[name], strings="path-or-url", what=name)
-    try:
-        form.adapter.validate_python(given)
-    except ValidationError as error:
-        raise _misfit(form, error) from None
-    return given
+@cache
+def _adapter_of(function: Callable[..., Any], name: str) -> TypeAdapter[Any]:
+    """Made for those parameters that are used, for making one takes its time."""
+    return TypeAdapter(form_of(function).types[name], config=CHECKS)
 
 
-def _misfit(form: Form, error: ValidationError) -> InputError:
-    first = error.errors(include_url=False, include_input=False)[0]
-    name = str(first["loc"][0])
-    if first["type"] == "extra_forbidden":
-        return unknown_option(name, form.known, where=form.name, elsewhere=OF_THE_CLIENT)
-    said = first["msg"].removeprefix("Value error, ")
-    if name in form.inputs and first["type"] == "value_error":
-        return InputError(f"{form.name}: {name} is not right: {said}.")
-    place = "".join(f"[{step!r}]" for step in first["loc"][1:])
-    return InputError(f"{form.name}: {name}{place} has the wrong type: {said}.")
+def _checked(form: Form, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The values as they were given, media as `Media`; what is left out or None is not there, unless an input."""
+    for name in values:
+        if name not in form.types:
+            raise form.unknown(name)
+    for name, value in values.items():
+        if value is None and name not in form.inputs:
+            continue
+        hint, argument = form.types[name], value
+        if value is None and NoneType in get_args(hint):
+            _check_instead(form, name, values)
+        elif name in form.media:
+            argument = as_media(value, strings="path-or-url", what=f"{form.name}: {name}")
+        else:
+            try:
+                _adapter_of(form.function, name).validate_python(value)
+            except ValidationError as error:
+                raise InputError(f"{form.name}: {name}{_misfit(error, hint)}.") from None
+        yield name, argument
+
+
+def _check_instead(form: Form, name: str, values: Mapping[str, Any]) -> None:
+    if not values["prompt"]:
+        raise InputError(f"{form.name}: there is neither {name} nor prompt.", advice="Pass one of the two, or both.")
+
+
+def _misfit(error: ValidationError, hint: Any) -> str:
+    """Which part of a value does not fit, and what would: `[2]=7 is not a text`."""
+    # The name of a union's member stands first in the place of what is wrong with it.
+    several = get_origin(hint) in {Union, UnionType} and sum(part is not NoneType for part in get_args(hint)) > 1
+    faults = [(fault["loc"][several:], fault) for fault in error.errors(include_url=False, include_context=False)]
+    # What is wrong deep inside says more than what else the whole might have been.
+    place, fault = max(faults, key=lambda each: (len(each[0]), each[1]["type"] == "value_error"))
+    within = "".join(f"[{step!r}]" for step in place if step != "[key]")
+    match fault["type"]:
+        case "missing":
+            return f"{within} is missing"
+        case "extra_forbidden":
+            return f"{within} is not known"
+        case "value_error":
+            return f"{within}={reprlib.repr(fault['input'])} {fault['msg'].removeprefix('Value error, ')}"
+        case _:
+            wanted = " or ".join(dict.fromkeys(_wanted(other) for there, other in faults if there == place))
+            return f"{within}={reprlib.repr(fault['input'])} is not {wanted}"
+
+
+def _wanted(fault: Any) -> str:
+    return _KINDS.get(fault["type"]) or fault["msg"].removeprefix("Input should be ")

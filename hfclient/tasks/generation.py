@@ -101,4 +101,4 @@ def text_generation_stream(
     ...     async for text in stream.text():
     ...         print(text, end="")
     """
-    return Stream(client.dispatcher, call_of(text_generation, locals(), stream=True), TextAssembly())
+    return Stream(client.dispatcher, call_of(text_generation_stream, locals(), stream=True), TextAssembly())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
+from pydantic import AfterValidator
 from typing_extensions import Unpack
 
 from hfclient.call import Options
@@ -20,7 +21,22 @@ Transform: TypeAlias = Literal["sigmoid", "softmax", "none"]
 Aggregation: TypeAlias = Literal["none", "simple", "first", "average", "max"]
 Truncation: TypeAlias = Literal["do_not_truncate", "longest_first", "only_first", "only_second"]
 Padding: TypeAlias = Literal["do_not_pad", "longest", "max_length"]
-Table: TypeAlias = Mapping[str, Sequence[Any]]
+
+
+def _even(table: Mapping[str, Sequence[Any]]) -> Mapping[str, Sequence[Any]]:
+    lengths = {len(column) for column in table.values()}
+    if any(isinstance(column, str) for column in table.values()):
+        msg = "has a text where a column should be, which is a list"
+    elif not any(lengths):
+        msg = "is empty"
+    elif len(lengths) > 1:
+        msg = "has columns of different lengths"
+    else:
+        return table
+    raise ValueError(msg)
+
+
+Table: TypeAlias = Annotated[Mapping[str, Sequence[Any]], AfterValidator(_even)]
 
 
 async def text_classification(

@@ -34,8 +34,10 @@ def first_fault(error: ValidationError) -> str:
 class Wire(BaseModel):
     """A value off the wire: frozen, strict about its shape, and keeping the fields it does not know."""
 
-    # Some servers number their tool calls, or call a model by a number.
-    model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=(), coerce_numbers_to_str=True)
+    # Some servers number their tool calls, or call a model by a number. Each type is built when it is first needed.
+    model_config = ConfigDict(
+        frozen=True, extra="allow", protected_namespaces=(), coerce_numbers_to_str=True, defer_build=True
+    )
 
 
 class Result(Wire):

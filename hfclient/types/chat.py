@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeAlias
 
@@ -18,6 +19,10 @@ from typing_extensions import TypeVar
 
 from hfclient.errors import OutputParseError
 from hfclient.types.base import Result, Wire
+
+if TYPE_CHECKING:
+    from hfclient.types.meta import Meta
+    from hfclient.types.models import Pricing
 
 T = TypeVar("T", default=Any)
 
@@ -77,6 +82,25 @@ class Usage(Wire):
     @property
     def reasoning_tokens(self) -> int:
         return (self.completion_tokens_details or {}).get("reasoning_tokens") or 0
+
+    def cost_at(self, pricing: Pricing | None) -> float | None:
+        """USD: the provider's own figure where it gives one, else the tokens at this price; None where neither is
+        known. What a provider takes off for cached tokens is not."""
+        for name in ("cost", "estimated_cost"):
+            told = (self.model_extra or {}).get(name)
+            if isinstance(told, int | float) and not isinstance(told, bool) and 0 <= told < math.inf:
+                return float(told)
+        if pricing is None or not (self.prompt_tokens or self.completion_tokens):
+            return None
+        parts = ((self.prompt_tokens, pricing.input), (self.completion_tokens, pricing.output))
+        if any(price is None for tokens, price in parts if tokens):
+            return None
+        return sum(tokens * (price or 0.0) for tokens, price in parts) / 1_000_000
+
+
+def cost_of(usage: Usage | None, meta: Meta | None) -> float | None:
+    """What a call cost that used so much and came about so: the `.cost` of every result that has `.usage`."""
+    return usage.cost_at(meta.pricing if meta else None) if usage else None
 
 
 class TopLogProb(Wire):
@@ -160,6 +184,12 @@ class ChatCompletion(Result):
     choices: tuple[Choice, ...]
     usage: Usage | None = None
     system_fingerprint: str | None = None
+
+    @property
+    def cost(self) -> float | None:
+        """What the answer cost, in USD; None where neither the provider says so nor its prices have been read, which
+        `await client.models.list()` does, once for the client."""
+        return cost_of(self.usage, self._meta)
 
     @property
     def message(self) -> ChatMessage:

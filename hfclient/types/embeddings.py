@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from hfclient.errors import InputError, ResponseError
 from hfclient.extras import extra
 from hfclient.types.base import Frozen
-from hfclient.types.chat import Usage
+from hfclient.types.chat import Usage, cost_of
 
 if TYPE_CHECKING:
     import numpy
@@ -86,6 +86,11 @@ class Embeddings(Frozen):
             model=parts[0].model,
             usage=_sum([part.usage for part in parts]),
         )
+
+    @property
+    def cost(self) -> float | None:
+        """What the vectors cost, in USD, where that is known; see `ChatCompletion.cost`."""
+        return cost_of(self.usage, self._meta)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -264,11 +269,12 @@ def _sum(usages: Sequence[Usage | None]) -> Usage | None:
     told = [usage for usage in usages if usage is not None]
     if len(told) < len(usages):
         return None
-    return Usage(
-        prompt_tokens=sum(usage.prompt_tokens for usage in told),
-        completion_tokens=sum(usage.completion_tokens for usage in told),
-        total_tokens=sum(usage.total_tokens for usage in told),
-    )
+    costs = [cost for usage in told if (cost := usage.cost_at(None)) is not None]
+    counts = {
+        name: sum(getattr(usage, name) for usage in told)
+        for name in ("prompt_tokens", "completion_tokens", "total_tokens")
+    }
+    return Usage.model_validate(counts | ({"cost": sum(costs)} if costs and len(costs) == len(told) else {}))
 
 
 def _unit_rows(embeddings: Embeddings) -> list[list[float]]:

@@ -41,9 +41,12 @@ class FilledMask(Wire):
 
 
 class Answer(Wire):
-    """An answer, and where it stands; `start` and `end` count characters of a text, or words of a document."""
+    """An answer, and where it stands; `start` and `end` count characters of a text, or words of a document.
 
-    answer: str | None = None
+    It is None where the model found none.
+    """
+
+    answer: str | None
     score: float | None = None
     start: int | None = None
     end: int | None = None

@@ -21,7 +21,7 @@ def system(text: str) -> Message:
 
 
 def user(*content: Any) -> Message:
-    """Text, and pictures or sound as bytes, `Path`, PIL image or content part, in the order given."""
+    """Text, and pictures or sound as bytes, `Path`, PIL image, what another call gave, or content part, in order."""
     if not content:
         raise InputError(
             "user() is given nothing to say.", advice='For example user("Hi"), or user("What is this?", path).'

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hfclient.types.models import Pricing
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,8 @@ class Meta:
     """How the answer came about.
 
     `provider` is the one that really served the call: where the router chose, it is the name the router reported.
-    `seconds` runs from the call to its result; for a stream, to the end of the stream.
+    `seconds` runs from the call to its result; for a stream, to the end of the stream. `pricing` is what that provider
+    takes for the model, where the client has read it: `await client.models.list()`.
     """
 
     provider: str
@@ -32,3 +37,4 @@ class Meta:
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     attempts: tuple[Attempt, ...] = ()
     seconds: float = 0.0
+    pricing: Pricing | None = None

@@ -21,7 +21,7 @@ class RawAnswer(Frozen):
     def json(self) -> Any:
         try:
             return json.loads(self.content)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ResponseError(
                 f"The answer is not JSON ({self.media_type or 'no media type'}).", advice="Its bytes are in .content."
             ) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hfclient.types.base import Result, Wire
-from hfclient.types.chat import Usage
+from hfclient.types.chat import Usage, cost_of
 
 
 class Token(Wire):
@@ -29,6 +29,11 @@ class TextGeneration(Result):
     @property
     def text(self) -> str:
         return self.generated_text
+
+    @property
+    def cost(self) -> float | None:
+        """What the text cost, in USD, where that is known; see `ChatCompletion.cost`."""
+        return cost_of(self.usage, self._meta)
 
 
 class TextGenerationChunk(Wire):
