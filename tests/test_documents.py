@@ -6,9 +6,11 @@ import ast
 import asyncio
 import doctest
 import importlib
+import importlib.util
 import inspect
 import os
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -186,6 +188,24 @@ def model_for(function: str) -> str:
     task = {"submit": "text-to-video", "Job": "text-to-video"}.get(function, function.removesuffix("_stream"))
     known = {task.replace("-", "_"): model for model, task in reversed(KNOWN.items())}
     return known.get(task.replace("-", "_"), "Qwen/Qwen3-32B")
+
+
+def first_commands() -> list[str]:
+    """What README begins with, for a terminal, without the remarks."""
+    block = text_of(ROOT / "README.md").partition("```console\n")[2].partition("```")[0]
+    return [line.partition("#")[0].strip() for line in block.splitlines()]
+
+
+def test_readme_begins_with_the_demo() -> None:
+    """The first command of README is one that make knows, and runs the example that is tested below."""
+    assert first_commands()[0] == "make demo"
+    assert re.search(r"(?m)^demo:.*\n.*examples/demo\.py$", text_of(ROOT / "Makefile"))
+
+
+@pytest.mark.skipif(importlib.util.find_spec("hfclient.__main__") is None, reason="the command line is not there")
+def test_readme_goes_on_with_a_chat_in_the_sandbox() -> None:
+    """The last command of README's first block answers as it stands."""
+    assert "the other side of the chunk" in said_by("-m", *shlex.split(first_commands()[-1]))
 
 
 SAID = {
@@ -418,5 +438,5 @@ def test_every_module_has_its_place_on_the_map() -> None:
 
 def test_the_short_documents_are_short() -> None:
     """README is read in one go, though each of its programs is whole; CONTRIBUTING on one screen."""
-    assert len(text_of(ROOT / "README.md").splitlines()) <= 100
+    assert len(text_of(ROOT / "README.md").splitlines()) <= 90
     assert len(text_of(ROOT / "CONTRIBUTING.md").splitlines()) <= 60
