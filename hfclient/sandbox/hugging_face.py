@@ -101,7 +101,12 @@ def _sound(inputs: Inputs, _: Mapping[str, Any]) -> Answer:
 
 def _continued(prompt: Inputs, told: Mapping[str, Any]) -> JSON:
     said = results.continuation(_text(prompt))
-    details = {"finish_reason": "stop", "generated_tokens": len(said.split()), "seed": None, "prefill": []}
+    details: dict[str, Any] = {
+        "finish_reason": "stop",
+        "generated_tokens": len(said.split()),
+        "seed": None,
+        "prefill": [],
+    }
     tokens = [frame["token"] for frame in _tokens(_text(prompt))]
     return [{"generated_text": said, **({"details": {**details, "tokens": tokens}} if told.get("details") else {})}]
 
