@@ -183,6 +183,7 @@ def model_for(function: str) -> str:
 
 
 SAID = {
+    "batch": ["\n12 of 12  Paris is the capital of France."],
     "demo": [
         "blue reaches your eye",
         "please run temperature",
@@ -204,7 +205,17 @@ SAID = {
     "tools": ['temperature({"city": "Paris"}) gave 21.5', "The tool says: 21.5 °C"],
 }
 ARGUMENTS = {"images": ["cat.png"]}
-NEED_A_TOKEN = {"images", "openai_snippet", "picture", "search", "speech", "stream_chat", "structured", "telemetry", "tools"}
+NEED_A_TOKEN = {
+    "images",
+    "openai_snippet",
+    "picture",
+    "search",
+    "speech",
+    "stream_chat",
+    "structured",
+    "telemetry",
+    "tools",
+}
 
 
 def said_by(*command: str) -> str:
