@@ -10,10 +10,10 @@ QUESTIONS = [f"Name a capital that begins with {letter}." for letter in "ABCDEFG
 
 async def main() -> None:
     async with Client(model="Qwen/Qwen3-32B") as client:
-        async with client.map(client.chat, QUESTIONS, concurrency=4, on_error="return") as replies:
-            async for reply in replies:
-                failed = isinstance(reply, HFClientError)
-                print(f"{replies.done:2} of {len(QUESTIONS)}  {reply.message if failed else reply.text}")
+        replies = client.map(client.chat, QUESTIONS, concurrency=4, on_error="return")
+        async for reply in replies:
+            failed = isinstance(reply, HFClientError)
+            print(f"{replies.done:2} of {len(QUESTIONS)}  {reply.message if failed else reply.text}")
 
 
 asyncio.run(main())
