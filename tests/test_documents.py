@@ -5,9 +5,12 @@ from __future__ import annotations
 import ast
 import asyncio
 import doctest
+import importlib
+import importlib.util
 import inspect
 import os
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -15,23 +18,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from opentelemetry import trace
 from pydantic import BaseModel
 
-from hfclient import Client, errors
+import hfclient
+from hfclient import Client, errors, types
+from hfclient.errors import spoken
 from hfclient.providers.table import PROVIDERS
 from hfclient.sandbox import Sandbox, everywhere, media
 from hfclient.sandbox.catalogue import KNOWN
+from hfclient.tasks import TASK_FUNCTIONS
 from hfclient.tasks.chat import ChatSettings
 from hfclient.testing import no_waits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
+REFERENCE = sorted((ROOT / "docs/reference").glob("*.md"))
 PAGES = [ROOT / "README.md", *DOCS]
-PROSE = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+PROSE = [*PAGES, *REFERENCE, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 DOCUMENTED = [ROOT / "hfclient" / name for name in ("client.py", "stream.py", "mapping.py", "job.py")]
 DOCUMENTED += sorted((ROOT / "hfclient/tasks").glob("*.py"))
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
@@ -182,6 +190,24 @@ def model_for(function: str) -> str:
     return known.get(task.replace("-", "_"), "Qwen/Qwen3-32B")
 
 
+def first_commands() -> list[str]:
+    """What README begins with, for a terminal, without the remarks."""
+    block = text_of(ROOT / "README.md").partition("```console\n")[2].partition("```")[0]
+    return [line.partition("#")[0].strip() for line in block.splitlines()]
+
+
+def test_readme_begins_with_the_demo() -> None:
+    """The first command of README is one that make knows, and runs the example that is tested below."""
+    assert first_commands()[0] == "make demo"
+    assert re.search(r"(?m)^demo:.*\n.*examples/demo\.py$", text_of(ROOT / "Makefile"))
+
+
+@pytest.mark.skipif(importlib.util.find_spec("hfclient.__main__") is None, reason="the command line is not there")
+def test_readme_goes_on_with_a_chat_in_the_sandbox() -> None:
+    """The last command of README's first block answers as it stands."""
+    assert "the other side of the chunk" in said_by("-m", *shlex.split(first_commands()[-1]))
+
+
 SAID = {
     "batch": ["\n12 of 12  Paris is the capital of France."],
     "demo": [
@@ -317,20 +343,74 @@ def test_every_page_can_be_found(page: Path) -> None:
 
 
 def table_of_providers() -> str:
-    rows = ["| name | address | chat | through the router | variables for a key of its own |", "|---|---|---|---|---|"]
+    rows = ["| name | address | through the router | variables for a key of its own |", "|---|---|---|---|"]
     for provider in PROVIDERS:
-        chat = "yes" if "conversational" in provider.tasks else "no"
         routed = "yes" if provider.routed else "no"
         variables = ", ".join(f"`{name}`" for name in provider.variables) or "none"
-        rows.append(f"| `{provider.name}` | `{provider.url}` | {chat} | {routed} | {variables} |")
+        rows.append(f"| `{provider.name}` | `{provider.url}` | {routed} | {variables} |")
     return "\n".join(rows)
 
 
-def test_the_table_of_providers_is_that_of_the_code() -> None:
-    """docs/providers.md lists the providers that there are, with their addresses and variables."""
-    table = re.search(r"(?s)<!-- providers -->\n(.*)\n<!-- /providers -->", text_of(ROOT / "docs/providers.md"))
-    assert table
-    assert table[1] == table_of_providers()
+def table_of_tasks() -> str:
+    rows = ["| task | providers |", "|---|---|"]
+    for task in ["conversational", *sorted(function.__name__.replace("_", "-") for function in TASK_FUNCTIONS)]:
+        serving = [(provider.name, provider.tasks[task]) for provider in PROVIDERS if task in provider.tasks]
+        names = ", ".join(f"`{name}`" + (" (job)" if how.job else "") for name, how in serving)
+        rows.append(f"| `{spoken(task).replace('-', '_')}` | {names} |")
+    return "\n".join(rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "table"), [("providers", table_of_providers), ("tasks", table_of_tasks)], ids=["providers", "tasks"]
+)
+def test_the_tables_of_providers_are_those_of_the_code(name: str, table: Callable[[], str]) -> None:
+    """docs/providers.md lists the providers that there are, and for each task those that do it, as jobs or at once."""
+    written = re.search(rf"(?s)<!-- {name} -->\n\n(.*)\n\n<!-- /{name} -->", text_of(ROOT / "docs/providers.md"))
+    assert written
+    assert written[1] == table()
+
+
+def quotations(page: Path) -> list[tuple[str, str]]:
+    """The pieces of our own code on a page, each with the file it says it is from."""
+    return re.findall(r"(?ms)^<!-- from (\S+) -->\n```python\n(.*?)^```$", text_of(page))
+
+
+def test_what_is_quoted_from_the_code_is_in_the_code() -> None:
+    """A block that says which file it is from stands there word for word, whatever its indentation."""
+    quoted = [quotation for page in PROSE for quotation in quotations(page)]
+    assert len(quoted) == len(re.findall(r"(?m)^<!-- from ", "\n".join(text_of(page) for page in PROSE))) > 0
+    for name, code in quoted:
+        assert " ".join(code.split()) in " ".join(text_of(ROOT / name).split()), name
+
+
+def navigation() -> list[str]:
+    """The pages in the order in which mkdocs.yml lists them."""
+    pages: list[Any] = [yaml.safe_load(text_of(ROOT / "mkdocs.yml"))["nav"]]
+    while not all(isinstance(page, str) for page in pages):
+        page = next(each for each in pages if not isinstance(each, str))
+        at = pages.index(page)
+        pages[at : at + 1] = page.values() if isinstance(page, dict) else page
+    return pages
+
+
+def test_the_navigation_lists_every_page() -> None:
+    """mkdocs.yml names each page once, and none that is not there."""
+    there = [path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")]
+    assert sorted(navigation()) == sorted(there)
+
+
+def test_the_reference_describes_what_is_public() -> None:
+    """Each task function, each type of a result, each error and each name of `hfclient` has its entry."""
+    described = set(re.findall(r"(?m)^::: hfclient\.(?:\w+\.)*(\w+)$", "\n".join(map(text_of, REFERENCE))))
+    public = {*hfclient.__all__, *types.__all__, *errors.__all__} - {"__version__"}
+    assert public - described == set()
+
+
+def test_the_reference_names_what_is_there() -> None:
+    """Each entry of the reference can be imported from where it says."""
+    for page in REFERENCE:
+        for module, name in re.findall(r"(?m)^::: ([\w.]+)\.(\w+)$", text_of(page)):
+            assert hasattr(importlib.import_module(module), name), f"{module}.{name}"
 
 
 def test_every_environment_variable_is_described() -> None:
@@ -372,5 +452,5 @@ def test_every_module_has_its_place_on_the_map() -> None:
 
 def test_the_short_documents_are_short() -> None:
     """README is read in one go, though each of its programs is whole; CONTRIBUTING on one screen."""
-    assert len(text_of(ROOT / "README.md").splitlines()) <= 100
+    assert len(text_of(ROOT / "README.md").splitlines()) <= 90
     assert len(text_of(ROOT / "CONTRIBUTING.md").splitlines()) <= 60
