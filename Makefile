@@ -20,6 +20,9 @@ types: $(READY)
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 unit: $(READY)
+	PYTHONHASHSEED=0 $(BIN)/pytest -n 2
+
+coverage: $(READY)
 	PYTHONHASHSEED=0 $(BIN)/pytest -n 2 --cov --cov-report=term
 
 docs: $(VENV)/.docs

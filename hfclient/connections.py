@@ -184,7 +184,10 @@ def _is_here(origin: str) -> bool:
 
 def _is_played() -> bool:
     """Whether somebody, respx for one, stands in for httpx's own way to the network."""
-    return httpx.AsyncHTTPTransport.handle_async_request.__module__ != httpx.AsyncHTTPTransport.__module__
+    import httpcore  # noqa: PLC0415  httpx itself imports it no sooner
+
+    ways = (httpx.AsyncHTTPTransport, httpcore.AsyncConnectionPool)
+    return any(not way.handle_async_request.__module__.startswith(("httpx.", "httpcore.")) for way in ways)
 
 
 class _Body(httpx.AsyncByteStream):

@@ -133,9 +133,12 @@ _NAMES = ("key", "token", "secret", "password", "passwd", "signature", "sig", "c
 _PREFIXES = ("hf_", "api_org_", "sk-", "csk-", "gsk_", "r8_", "fw_", "tgp_", "nvapi-", "xai-", "ghp_")
 
 
+_NO_KEY = r"(?!(?:sandbox|network)\b)"  # hf_sandbox and hf_network are names of our pytest plugin's
+
+
 def _branches() -> Iterator[str]:
     for prefix in _PREFIXES:
-        yield rf"{prefix[0]}{_NOT_IN_A_WORD}{prefix[1:]}[\w-]{{6,}}"
+        yield rf"{prefix[0]}{_NOT_IN_A_WORD}{prefix[1:]}{_NO_KEY}[\w-]{{6,}}"
     yield r"e(?:(?<![\w-].)|(?<=\\[nrt].))yJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?"
     for scheme in ("bearer", "basic", "token"):
         yield _in_any_case(rf"{scheme}\s+{_NOT_PROSE}[^\s\"'<>,;\\]{{6,}}")

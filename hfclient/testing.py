@@ -47,11 +47,14 @@ def play(flow: Flow[T], *outcomes: Any) -> tuple[list[Step], T]:
     >>> steps, completion = play(flow, reply({"choices": [{"message": {"content": "Hi!"}}]}))
     """
     steps: list[Step] = []
+    outcome: Any = None
     try:
-        steps.append(next(flow))
-        for outcome in outcomes:
+        for given in range(len(outcomes) + 1):
             steps.append(flow.throw(outcome) if isinstance(outcome, BaseException) else flow.send(outcome))
+            outcome = outcomes[given] if given < len(outcomes) else None
     except StopIteration as stop:
+        if len(steps) < len(outcomes):
+            raise AssertionError(f"The flow ended before it took {outcomes[len(steps) :]}") from None
         result: T = stop.value
         return steps, result
     flow.close()

@@ -222,13 +222,26 @@ SAID = {
     "images": ["I was sent 2 of these: image_url."],
     "openai_snippet": ["Paris is the capital of France.\nOne, two, three, four, five.\n"],
     "own_server": ["blue reaches your eye"],
+    "picture": ["queued\nrunning\ndone\ndownloading\nhorse.png holds image/png from fal-ai"],
+    "search": ["Water the tomatoes before the sun is high.\n"],
+    "speech": ["16,044 bytes of audio/wav say: The quick brown fox"],
     "stream_chat": ["blue reaches your eye", "from cerebras, request req-", " tokens"],
     "structured": ["Paris in France, with 1 river(s)"],
     "telemetry": ['"name": "chat Qwen/Qwen3-32B"', '"hfclient.inference_provider": "cerebras"'],
     "tools": ['temperature({"city": "Paris"}) gave 21.5', "The tool says: 21.5 °C"],
 }
 ARGUMENTS = {"images": ["cat.png"]}
-NEED_A_TOKEN = {"images", "openai_snippet", "stream_chat", "structured", "telemetry", "tools"}
+NEED_A_TOKEN = {
+    "images",
+    "openai_snippet",
+    "picture",
+    "search",
+    "speech",
+    "stream_chat",
+    "structured",
+    "telemetry",
+    "tools",
+}
 
 
 def said_by(*command: str) -> str:

@@ -10,6 +10,7 @@ from hfclient.provider import Provider
 from hfclient.providers.table import PROVIDERS
 
 CHAT = "conversational"
+TASKS = {task for provider in PROVIDERS for task in provider.tasks}
 
 KNOWN: Mapping[str, str] = {
     "Qwen/Qwen3-32B": CHAT,
@@ -50,6 +51,9 @@ KNOWN: Mapping[str, str] = {
     "scikit-learn/Fish-Weight": "tabular-regression",
 }
 
+# Stands in a provider's id for a model between its name and the task, where the name alone does not tell.
+FOR = "--"
+
 # What a name gives away about a model nobody has told the sandbox of.
 _HINTS = (
     ("automatic-speech-recognition", "whisper|wav2vec|parakeet|asr"),
@@ -67,12 +71,13 @@ _HINTS = (
 
 
 def task_of(model: str, told: Mapping[str, str]) -> str | None:
-    """What a model is for: as the sandbox was told, as it knows, or as the name sounds."""
+    """What a model is for: as the sandbox was told, as it knows, as its id says, or as the name sounds."""
     name = model.rpartition(":")[0] or model
     known = {**KNOWN, **told}
     if name in known:
         return known[name]
-    return next((task for task, hint in _HINTS if re.search(hint, name.lower())), None)
+    task = name.rpartition(FOR)[2]
+    return task if task in TASKS else next((task for task, hint in _HINTS if re.search(hint, name.lower())), None)
 
 
 def serving(task: str) -> Iterator[Provider]:
@@ -81,16 +86,20 @@ def serving(task: str) -> Iterator[Provider]:
 
 def mapping_of(model: str, told: Mapping[str, str]) -> Any:
     """The model's `inferenceProviderMapping`: an object by provider where its task is known, else a row for each
-    provider and task, so that a name of one's own serves for everything."""
-    task = KNOWN.get(model) or told.get(model)
+    provider and task, so that a name of one's own serves for everything: the id of the row says for what this time."""
+    task = told.get(model) or KNOWN.get(model)
     if task:
         return {each.name: {"status": "live", "providerId": model, "task": task} for each in serving(task)}
     return [
-        {"provider": each.name, "status": "live", "providerId": model, "task": name}
+        {"provider": each.name, "status": "live", "providerId": _id_for(name, model), "task": name}
         for each in PROVIDERS
         if each.mapped
         for name in each.tasks
     ]
+
+
+def _id_for(task: str, model: str) -> str:
+    return model if task == CHAT else f"{model}{FOR}{task}"
 
 
 def model_info(model: str, told: Mapping[str, str]) -> dict[str, Any]:

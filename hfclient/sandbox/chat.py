@@ -37,18 +37,19 @@ def by_default(messages: list[dict[str, Any]]) -> str:
     return next((words for hint, words in SPOKEN if hint in text.lower()), "Hello to you too!")
 
 
-def chat(asked: dict[str, Any], script: Script, *, between: float, provider: str) -> Answer:
+def chat(asked: dict[str, Any], script: Script, provider: str) -> Answer:
     """The answer to a request for a chat, streamed where it asks for that."""
     messages: list[dict[str, Any]] = asked.get("messages") or []
     said = _choices(script(messages), int(asked.get("n") or 1))
     choices = [_choice(index, each, asked) for index, each in enumerate(said)]
     head = {"id": f"chatcmpl-{_digest(asked)}", "created": 1700000000, "model": asked.get("model") or "sandbox"}
+    head |= {"system_fingerprint": "fp_sandbox"}
     told = next((each["usage"] for each in said if isinstance(each, Mapping) and "usage" in each), None)
     usage = told or _usage(messages, choices)
     headers = {"x-inference-provider": provider, "x-request-id": f"req-{_digest(asked)[:12]}"}
     if asked.get("stream"):
         counted = bool(within(asked, "stream_options").get("include_usage"))
-        return events(_chunks(head, choices, usage if counted else None), between=between, headers=headers)
+        return events(_chunks(head, choices, usage if counted else None), headers=headers)
     return answered({**head, "object": "chat.completion", "choices": choices, "usage": usage}, headers=headers)
 
 
@@ -72,7 +73,7 @@ def _choice(index: int, said: str | Message, asked: dict[str, Any]) -> dict[str,
         message = {"role": "assistant", "content": None, **{k: v for k, v in said.items() if k not in beside}}
         reason = said.get("finish_reason")
     reason = reason or ("tool_calls" if message.get("tool_calls") else "stop")
-    return {"index": index, "message": message, "finish_reason": reason}
+    return {"index": index, "message": message, "finish_reason": reason, "logprobs": None}
 
 
 def _message(said: str, asked: dict[str, Any]) -> dict[str, Any]:
@@ -109,8 +110,11 @@ def _chunks(head: JSON, choices: list[dict[str, Any]], usage: JSON | None) -> li
     for choice in choices:
         index, reason = choice["index"], choice["finish_reason"]
         deltas = _deltas(choice["message"])
-        chunks += [{**head, "choices": [{"index": index, "delta": each, "finish_reason": None}]} for each in deltas]
-        chunks.append({**head, "choices": [{"index": index, "delta": {}, "finish_reason": reason}]})
+        ends = [(each, None) for each in deltas] + [({}, reason)]
+        chunks += [
+            {**head, "choices": [{"index": index, "delta": each, "finish_reason": end, "logprobs": None}]}
+            for each, end in ends
+        ]
     if usage:
         chunks.append({**head, "choices": [], "usage": usage})
     return chunks

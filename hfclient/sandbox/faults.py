@@ -42,8 +42,8 @@ class Fault:
     estimated_time: float | None = None
     after: int | None = None
     pause: float = 0.05
-    _met: int = 0
-    _dice: Random = field(default_factory=lambda: Random(7))  # noqa: S311  the same share of calls each time
+    _met: int = field(default=0, init=False)
+    _dice: Random = field(default_factory=lambda: Random(7), init=False)  # noqa: S311  the same calls each time
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS and not (type(self.kind) is int and self.kind in ERROR_STATUSES):
@@ -51,6 +51,8 @@ class Fault:
             raise InputError(
                 f"The sandbox cannot fail with {self.kind!r}.", advice=f"Pass a status, or one of {known}."
             )
+        if self.every == 0 or self.times == 0 or not 0 < (1 if self.share is None else self.share) <= 1:
+            raise InputError("So it would never happen.", advice="Pass times= or every= from 1, or share= up to 1.")
         if self.times is self.every is self.share is None:
             self.times = 1
 

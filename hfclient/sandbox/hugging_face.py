@@ -63,9 +63,13 @@ def _tokens(prompt: str) -> list[JSON]:
     words = results.continuation(prompt).split(" ")
     said = results.continuation(prompt)
     frames: list[JSON] = [
-        {"token": {"id": place, "text": f" {word}", "logprob": -0.1, "special": False}, "generated_text": None}
-        for place, word in enumerate(words)
-        if word
+        {
+            "index": place,
+            "token": {"id": place, "text": f" {word}", "logprob": -0.1, "special": False},
+            "generated_text": None,
+            "details": None,
+        }
+        for place, word in enumerate(filter(None, words), start=1)
     ]
     frames[-1] |= {"generated_text": said, "details": {"finish_reason": "stop", "generated_tokens": len(frames)}}
     return frames
@@ -78,7 +82,8 @@ def _text(inputs: Inputs) -> str:
 def _vectors(inputs: Inputs, parameters: Mapping[str, Any]) -> JSON:
     size = int(parameters.get("dimensions") or results.DIMENSIONS)
     texts = [inputs] if isinstance(inputs, str) else list(inputs)
-    return [results.vector(text, size) for text in texts]
+    rows = [results.vector(text, size) for text in texts]
+    return rows[0] if isinstance(inputs, str) else rows
 
 
 def _picture(inputs: Inputs, parameters: Mapping[str, Any]) -> Answer:
@@ -92,6 +97,18 @@ def _top(scored: list[dict[str, Any]], parameters: Mapping[str, Any]) -> list[di
 
 def _sound(inputs: Inputs, _: Mapping[str, Any]) -> Answer:
     return file(media.wav(_text(inputs)), "audio/wav")
+
+
+def _continued(prompt: Inputs, told: Mapping[str, Any]) -> JSON:
+    said = results.continuation(_text(prompt))
+    details: dict[str, Any] = {
+        "finish_reason": "stop",
+        "generated_tokens": len(said.split()),
+        "seed": None,
+        "prefill": [],
+    }
+    tokens = [frame["token"] for frame in _tokens(_text(prompt))]
+    return [{"generated_text": said, **({"details": {**details, "tokens": tokens}} if told.get("details") else {})}]
 
 
 _IMAGE_LABELS = [{"label": "tabby cat", "score": 0.91}, {"label": "tiger cat", "score": 0.07}]
@@ -123,7 +140,7 @@ _WORK: Mapping[str, Work] = {
     "tabular-classification": lambda said, _: [place % 2 for place in _rows(said)],
     "tabular-regression": lambda said, _: [round(12.5 + place * 1.25, 2) for place in _rows(said)],
     "text-classification": lambda text, told: [_top(results.feeling(_text(text)), told)],
-    "text-generation": lambda prompt, _: [{"generated_text": results.continuation(_text(prompt))}],
+    "text-generation": _continued,
     "text-to-audio": _sound,
     "text-to-image": _picture,
     "text-to-speech": _sound,

@@ -115,7 +115,8 @@ def _fal_status(work: Work, state: State) -> JSON:
     elif state == "running":
         said["logs"] = [{"message": "Working on it.", "level": "INFO"}]
     elif state in {"failed", "cancelled"}:
-        said |= {"error": FAILED if state == "failed" else "The request was cancelled.", "error_type": state}
+        kind = "failed" if state == "failed" else "client_cancelled"
+        said |= {"error": FAILED if state == "failed" else "The request was cancelled.", "error_type": kind}
     return said
 
 
@@ -129,7 +130,11 @@ def _made_by_fal(jobs: Jobs, model: str, asked: Mapping[str, JSON]) -> JSON:
         return {"image": {"url": jobs.keep(media.mask(), "image/png"), "content_type": "image/png"}}
     kind, url = jobs.file(model, asked, "text-to-speech" if "text" in asked else "text-to-image")
     held = {"url": url, "content_type": {"video": "video/mp4", "audio": "audio/wav", "image": "image/png"}[kind]}
-    return {"images": [held]} if kind == "image" else {kind: held}
+    if kind != "image":
+        return {kind: {**held, "file_name": url.rpartition("/")[2], "file_size": 1234}}
+    width, height = results.size_of(asked)
+    beside = {"timings": {"inference": 0.5}, "seed": 7, "has_nsfw_concepts": [False], "prompt": asked.get("prompt", "")}
+    return {"images": [{**held, "width": width, "height": height}], **beside}
 
 
 def _replicate(jobs: Jobs, arrival: Arrival) -> Answer:
@@ -154,6 +159,7 @@ def _replicate(jobs: Jobs, arrival: Arrival) -> Answer:
         kind = "text"
     else:
         kind, made = jobs.file(model, asked, "text-to-speech" if "text" in asked else "text-to-image")
+        made = [made] if kind == "image" else made
     work = jobs.begin(model, made, LOOKS if kind == "video" or not waits else 0)
     return answered(_prediction(work, work.look() if work.looks == 0 else "queued"), 201)
 
@@ -162,6 +168,7 @@ def _prediction(work: Work, state: State) -> JSON:
     status = {"queued": "starting", "running": "processing", "done": "succeeded", "cancelled": "canceled"}
     here = f"https://api.replicate.com/v1/predictions/{work.id}"
     said: dict[str, Any] = {"id": work.id, "model": work.model, "status": status.get(state, state), "output": None}
+    said |= {"version": "sandbox", "input": {}, "created_at": "2023-11-14T22:13:20Z", "data_removed": False}
     said |= {"urls": {"get": here, "cancel": f"{here}/cancel"}, "error": FAILED if state == "failed" else None}
     return {**said, "logs": "Working on it.", **({"output": work.made} if state == "done" else {})}
 
@@ -170,7 +177,10 @@ def _wavespeed(jobs: Jobs, arrival: Arrival) -> Answer:
     match arrival.segments:
         case ["api", "v3", "predictions", name, *_]:
             work = jobs.find(name)
-            return answered(_wavespeed_task(work, work.look())) if work else _missing(name)
+            if work is None:
+                return _missing(name)
+            work.cancelled = work.cancelled or arrival.method == "DELETE"
+            return answered(_wavespeed_task(work, work.look()))
         case ["api", "v3", *model]:
             named = "/".join(model)
             work = jobs.begin(named, jobs.file(named, arrival.json(), "text-to-image")[1])
@@ -180,7 +190,7 @@ def _wavespeed(jobs: Jobs, arrival: Arrival) -> Answer:
 
 
 def _wavespeed_task(work: Work, state: State) -> JSON:
-    status = {"queued": "created", "running": "processing", "done": "completed"}.get(state, "failed")
+    status = {"queued": "created", "running": "processing", "done": "completed"}.get(state, state)
     url = f"https://api.wavespeed.ai/api/v3/predictions/{work.id}/result"
     data: dict[str, Any] = {"id": work.id, "model": work.model, "status": status, "urls": {"get": url}, "outputs": []}
     data |= {"outputs": [work.made]} if state == "done" else {}
@@ -229,22 +239,39 @@ def _together(jobs: Jobs, arrival: Arrival) -> Answer | None:
 
 
 def _novita(jobs: Jobs, arrival: Arrival) -> Answer | None:
+    asked = arrival.json()
     match arrival.segments:
         case ["v3", "async", "task-result"]:
-            name = arrival.query.get("task_id", "")
-            work = jobs.find(name)
-            if work is None:
-                return _missing(name)
-            state = work.look()
-            word = {"queued": "QUEUED", "running": "PROCESSING", "done": "SUCCEED"}.get(state, "FAILED")
-            task: dict[str, Any] = {"task_id": name, "status": f"TASK_STATUS_{word}", "reason": ""}
-            task |= {"reason": FAILED} if word == "FAILED" else {"progress_percent": 50 if state == "running" else 0}
-            return answered({"task": task, "videos": [{"video_url": work.made}] if state == "done" else []})
-        case ["v3", "async", *model]:
-            video = jobs.keep(media.mp4(str(arrival.json().get("prompt"))), "video/mp4")
-            return answered({"task_id": jobs.begin("/".join(model), video).id})
+            return _novita_task(jobs, arrival.query.get("task_id", ""))
+        case ["v3", "minimax", "v2", "query", "video_generation", name]:
+            return _minimax_task(jobs, name)
+        case ["v3", "async", *_] | ["v3", "minimax", "v2", "video_generation"]:
+            video = jobs.keep(media.mp4(str(asked.get("prompt") or asked.get("content"))), "video/mp4")
+            return answered({"task_id": jobs.begin(str(asked.get("model") or arrival.segments[-1]), video).id})
         case _:
             return None
+
+
+def _novita_task(jobs: Jobs, name: str) -> Answer:
+    work = jobs.find(name)
+    if work is None:
+        return _missing(name)
+    state = work.look()
+    word = {"queued": "QUEUED", "running": "PROCESSING", "done": "SUCCEED"}.get(state, "FAILED")
+    task: dict[str, Any] = {"task_id": name, "status": f"TASK_STATUS_{word}", "reason": ""}
+    task |= {"reason": FAILED} if word == "FAILED" else {"progress_percent": 50 if state == "running" else 0}
+    return answered({"task": task, "videos": [{"video_url": work.made}] if state == "done" else []})
+
+
+def _minimax_task(jobs: Jobs, name: str) -> Answer:
+    """Of the one model at Novita that has a protocol of its own."""
+    work = jobs.find(name)
+    if work is None:
+        return _missing(name)
+    state = work.look()
+    task: dict[str, Any] = {"id": name, "status": {"done": "succeeded"}.get(state, state)}
+    task |= {"content": {"url": work.made}} if state == "done" else {}
+    return answered({"task": task | ({"error": {"message": FAILED}} if state == "failed" else {})})
 
 
 def _black_forest_labs(jobs: Jobs, arrival: Arrival) -> Answer:
@@ -253,12 +280,12 @@ def _black_forest_labs(jobs: Jobs, arrival: Arrival) -> Answer:
             name = arrival.query.get("id", "")
             work = jobs.find(name)
             if work is None:
-                return answered({"id": name, "status": "Task not found", "result": None})
+                return answered({"id": name, "status": "Task not found", "result": None, "progress": None})
             state = work.look()
             status = {"queued": "Pending", "running": "Pending", "done": "Ready"}.get(state, "Error")
-            return answered(
-                {"id": name, "status": status, "result": (state == "done" and {"sample": work.made}) or None}
-            )
+            made = {"sample": work.made} if state == "done" else None
+            progress = {"queued": 0.0, "running": 0.5}.get(state, 1.0)
+            return answered({"id": name, "status": status, "result": made, "progress": progress})
         case _:
             work = jobs.begin("/".join(arrival.segments[1:]), jobs.file("", arrival.json(), "text-to-image")[1])
             return answered({"id": work.id, "polling_url": f"https://{arrival.host}/v1/get_result?id={work.id}"})

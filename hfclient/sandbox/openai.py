@@ -49,12 +49,16 @@ def _packed(row: list[float]) -> str:
 
 
 def image(arrival: Arrival, keep: Callable[[bytes, str], str]) -> Answer:
-    """A picture, as text in the answer or, where that is not asked for, at an address."""
+    """A picture, as text in the answer or, where that is not asked for, at an address; Hyperbolic has its own words."""
     asked: dict[str, Any] = arrival.json()
     made = results.picture(str(asked.get("prompt")), asked)
-    if asked.get("response_format") in {"b64_json", "base64"}:
-        return answered({"created": 1700000000, "data": [{"b64_json": base64.b64encode(made).decode()}]})
-    return answered({"created": 1700000000, "data": [{"url": keep(made, "image/png")}]})
+    packed = base64.b64encode(made).decode()
+    if arrival.provider == "hyperbolic":
+        return answered({"images": [{"index": 0, "image": packed, "random_seed": 7}], "inference_time": 0.5})
+    written = asked.get("response_format") in {"b64_json", "base64"}
+    data = {"index": 0, **({"b64_json": packed} if written else {"url": keep(made, "image/png")})}
+    head = {"id": "img-sandbox", "object": "list", "created": 1700000000, "model": asked.get("model")}
+    return answered({**head, "data": [data]})
 
 
 def transcription(arrival: Arrival) -> Answer:

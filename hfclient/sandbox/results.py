@@ -13,6 +13,7 @@ from hfclient.sandbox import media
 from hfclient.sandbox.wire import JSON, within
 
 DIMENSIONS = 384
+LARGEST = 2048
 SPEECH = "The quick brown fox jumps over the lazy dog."
 CAPTION = "a cat sits on a windowsill"
 
@@ -106,9 +107,13 @@ def segments() -> list[dict[str, Any]]:
 
 
 def picture(prompt: str, asked: Mapping[str, JSON]) -> bytes:
-    """A picture of the size that was asked for, whichever way that was said."""
+    return media.png(prompt, *size_of(asked))
+
+
+def size_of(asked: Mapping[str, JSON]) -> tuple[int, int]:
+    """The size that was asked for, whichever way that was said."""
     size = within(asked, "image_size") or within(asked, "target_size") or asked
     width, height = size.get("width") or media.SIDE, size.get("height") or media.SIDE
     if text := re.fullmatch(r"(\d+)x(\d+)", str(asked.get("size") or "")):
         width, height = int(text[1]), int(text[2])
-    return media.png(prompt, min(int(width), 2048), min(int(height), 2048))
+    return min(int(width), LARGEST), min(int(height), LARGEST)

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from hfclient.errors import InputError
 from hfclient.providers.table import PROVIDERS
-from hfclient.redact import Redactor, safe_headers
+from hfclient.redact import MASK, Redactor, safe_headers
 from hfclient.sandbox import catalogue, chat, hugging_face, openai
 from hfclient.sandbox.faults import Fault, Kind
 from hfclient.sandbox.jobs import Jobs
@@ -39,6 +39,7 @@ class Seen:
     method: str
     place: str
     path: str
+    query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
 
@@ -55,9 +56,9 @@ class Sandbox:
 
     `chat` gives the answer to a list of messages: a text, a message as a dict (with `tool_calls`, `reasoning_content`,
     `finish_reason` or `usage` where wanted), or a list of them for several choices. `answers` are recorded ones, by a
-    part of the path they belong to: bytes, or what JSON can hold. `models` says what models of your own are for.
-    `latency` is how many seconds an answer takes, `token_latency` how many pass between the pieces of a stream. What
-    arrived is in `requests`; `fail` makes things go wrong.
+    part of the path they belong to: bytes, or what JSON can hold. `models` says what models of your own are for, and
+    hosts that serve a single one. `latency` is how many seconds an answer takes, `token_latency` how many pass between
+    the pieces of a stream. What arrived is in `requests`; `fail` makes things go wrong.
     """
 
     def __init__(
@@ -114,8 +115,9 @@ class Sandbox:
         if fault and fault.kind == "failed-job":
             self._jobs.fail_next += 1
         made = self._recorded(arrival) or self._made(place, arrival)
-        if inference and made.before == 0:
-            made = replace(made, before=self._latency)
+        if inference:
+            streamed = made.headers.get("content-type") == "text/event-stream"
+            made = replace(made, before=self._latency, between=self._token_latency if streamed else 0.0)
         return fault.spoil(made) if fault else made
 
     def _placed(self, arrival: Arrival) -> tuple[str, Arrival]:
@@ -135,10 +137,16 @@ class Sandbox:
         return "endpoint", arrival
 
     def _note(self, place: str, arrival: Arrival) -> None:
-        key = arrival.headers.get("authorization", "").rpartition(" ")[2]
-        redact = Redactor([key])
-        headers = {name: redact(value) for name, value in safe_headers(arrival.headers).items()}
-        self.requests.append(Seen(arrival.method, place, redact(arrival.path), headers, arrival.body))
+        keys = [arrival.headers.get(name, "").rpartition(" ")[2] for name in ("authorization", "x-key")]
+        redact = Redactor(keys)
+        query, headers = (
+            {redact(name): redact(value) for name, value in safe_headers(given).items()}
+            for given in (arrival.query, arrival.headers)
+        )
+        body = arrival.body
+        for key in filter(None, keys):
+            body = body.replace(key.encode(), MASK.encode())
+        self.requests.append(Seen(arrival.method, place, redact(arrival.path), query, headers, body))
         del self.requests[:-MOST_KEPT]
 
     def _made(self, place: str, arrival: Arrival) -> Answer:
@@ -210,8 +218,7 @@ class Sandbox:
                 return self._spoken_in_openai_terms(arrival)
 
     def _hugging_face(self, arrival: Arrival) -> Answer:
-        model: str = ""
-        task: str | None = None
+        model, task = arrival.host, None
         match arrival.segments:
             case ["models", owner, name, "pipeline", str(asked)]:
                 model, task = f"{owner}/{name}", asked
@@ -229,7 +236,7 @@ class Sandbox:
             if not asked.get("messages"):
                 return refused(422, "Input validation error: `messages` cannot be empty")
             provider = arrival.provider or _chosen(str(asked.get("model")))
-            return chat.chat(asked, self._script, between=self._token_latency, provider=provider)
+            return chat.chat(asked, self._script, provider)
         if arrival.path.endswith("/completions"):
             return openai.completion(arrival)
         if arrival.path.endswith("/embeddings"):

@@ -94,14 +94,8 @@ def file(content: bytes, media_type: str) -> Answer:
     return Answer(200, {"content-type": media_type}, (content,))
 
 
-def events(
-    payloads: Iterable[JSON], *, between: float = 0.0, done: bool = True, headers: Mapping[str, str] = NONE
-) -> Answer:
+def events(payloads: Iterable[JSON], *, done: bool = True, headers: Mapping[str, str] = NONE) -> Answer:
     """A stream of server-sent events."""
     frames = [f"data: {json.dumps(payload, ensure_ascii=False)}\n\n".encode() for payload in payloads]
-    return Answer(
-        200,
-        {"content-type": "text/event-stream", **headers},
-        (*frames, *([b"data: [DONE]\n\n"] if done else [])),
-        between=between,
-    )
+    pieces = (*frames, *([b"data: [DONE]\n\n"] if done else []))
+    return Answer(200, {"content-type": "text/event-stream", **headers}, pieces)
