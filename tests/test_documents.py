@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from huggingface_hub import AsyncInferenceClient
 from opentelemetry import trace
 from pydantic import BaseModel
 
@@ -381,6 +382,13 @@ def test_what_is_quoted_from_the_code_is_in_the_code() -> None:
     assert len(quoted) == len(re.findall(r"(?m)^<!-- from ", "\n".join(text_of(page) for page in PROSE))) > 0
     for name, code in quoted:
         assert " ".join(code.split()) in " ".join(text_of(ROOT / name).split()), name
+
+
+def test_every_function_of_the_other_client_is_accounted_for() -> None:
+    """docs/migrating.md says of each public function of huggingface_hub's client what it is here."""
+    page = text_of(ROOT / "docs/migrating.md")
+    theirs = [name for name, _ in inspect.getmembers(AsyncInferenceClient, inspect.isfunction) if name[0] != "_"]
+    assert [name for name in theirs if not re.search(rf"`{name}[`(]", page)] == []
 
 
 def navigation() -> list[str]:
