@@ -1,0 +1,57 @@
+"""How a job or a download goes on: a bar on a terminal, with rich where it is installed, and silence in a pipe."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from hfclient.flow import Progress
+
+
+@contextmanager
+def shown() -> Generator[Callable[[Progress], None] | None]:
+    """What to pass as `on_progress`; None where nobody would see it."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    try:
+        from rich.console import Console  # noqa: PLC0415  an extra
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415  an extra
+        from rich.progress import Progress as Bars  # noqa: PLC0415  an extra
+    except ImportError:
+        yield _Plain().tell
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+        row = bars.add_task("waiting", total=None)
+
+        def tell(progress: Progress) -> None:
+            known: dict[str, Any] = {}
+            if progress.fraction is not None:
+                known = {"total": 1.0, "completed": progress.fraction}
+            bars.update(row, description=described(progress), **known)
+
+        yield tell
+
+
+class _Plain:
+    """A line for each state that is new."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def tell(self, progress: Progress) -> None:
+        line = described(progress)
+        if line != self._last:
+            self._last = line
+            click.echo(line, err=True)
+
+
+def described(progress: Progress) -> str:
+    place = f", {progress.position} ahead" if progress.position else ""
+    log = f": {progress.logs[-1]}" if progress.logs else ""
+    return f"{progress.state}{place}{log}"
