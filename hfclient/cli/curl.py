@@ -1,88 +1,101 @@
-"""`--curl`: the exact request that would be sent, with the name of a variable where the key would stand."""
+"""A request as a command for curl, with the name of a variable where the key stood."""
 
 from __future__ import annotations
 
+import os
 import shlex
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterator, Mapping
+from email.message import Message
+from email.parser import BytesParser
+from email.policy import HTTP
+from typing import TYPE_CHECKING
 
-import click
-import httpx
-
-from hfclient.cli.running import Asked, run
-from hfclient.client import Client
 from hfclient.providers.table import PROVIDERS
-from hfclient.sandbox import TOKEN, Sandbox, SandboxTransport
+from hfclient.registry import Registry
 
-KEY_HEADERS = {"authorization", "x-key"}
-LEFT_OUT = {"accept", "accept-encoding", "connection", "content-length", "host", "user-agent"}
-LONGEST_BODY = 100_000
+if TYPE_CHECKING:
+    import httpx
 
-
-class Captured(BaseException):
-    """Carries the request out of the client before it is sent."""
-
-    def __init__(self, request: httpx.Request) -> None:
-        self.request = request
-
-
-class Capturing(httpx.AsyncBaseTransport):
-    """Lets look-ups pass, which only read, and stops at the first request that asks for work."""
-
-    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
-        self._inner = inner
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if request.method == "GET":
-            return await self._inner.handle_async_request(request)
-        await request.aread()
-        raise Captured(request)
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
+TOKEN_VARIABLE = "HF_TOKEN"  # noqa: S105  its name
+CURLS_OWN = {"accept-encoding", "connection", "content-length", "host", "user-agent"}
+FORM = "multipart/form-data"
+LONGEST_ARGUMENT = 100_000  # Linux takes 128 KiB
+SHORTEST_KEY = 6
+END = "END_OF_BODY"
 
 
-def show_request(asked: Asked, ask: Callable[[Client], Awaitable[Any]]) -> None:
-    """Print what `ask` would send."""
-
-    async def capture() -> httpx.Request:
-        transport = Capturing(SandboxTransport(Sandbox()) if asked.sandbox else httpx.AsyncHTTPTransport())
-        async with httpx.AsyncClient(transport=transport) as http_client:
-            try:
-                await ask(replace(asked, sandbox=False).client(http_client=http_client, **_pretended(asked)))
-            except Captured as captured:
-                return captured.request
-        raise click.ClickException("This asks for nothing that could be shown.")
-
-    click.echo(as_curl(run(capture)))
+def as_curl(request: httpx.Request, source: str = "") -> str:
+    """The command. `source` is the file or the address that media in the request was read from."""
+    keys = _keys()
+    before, media = (f"curl -sL {shlex.quote(source)} | ", "-") if _is_address(source) else ("", source)
+    words = [f"{before}curl {shlex.quote(str(request.url))}", *_headers(request, keys), *_body(request, media)]
+    if request.method != "POST" or not request.content:
+        words.insert(1, f"-X {request.method}")
+    if b'"stream":true' in request.content:
+        words.insert(1, "-N")
+    return _without(keys, " \\\n  ".join(words))
 
 
-def _pretended(asked: Asked) -> dict[str, Any]:
-    return {"token": TOKEN} if asked.sandbox else {}
+def _is_address(source: str) -> bool:
+    return source.startswith(("http://", "https://"))
 
 
-def as_curl(request: httpx.Request) -> str:
-    """The request as a command for a shell."""
-    parts = [f"curl {shlex.quote(str(request.url))}"]
+def _headers(request: httpx.Request, keys: Mapping[str, str]) -> Iterator[str]:
+    holders = {"authorization", *(provider.key_header for provider in PROVIDERS)}
     for name, value in request.headers.items():
-        if name in KEY_HEADERS:
-            parts.append(f'-H "{name}: {_with_variable(value, request.url.host)}"')
-        elif name not in LEFT_OUT:
-            parts.append(f"-H {shlex.quote(f'{name}: {value}')}")
-    body = request.content
-    if body and request.headers.get("content-type", "").startswith("application/json") and len(body) < LONGEST_BODY:
-        parts.append(f"-d {shlex.quote(body.decode())}")
-    elif body:
-        parts.append("--data-binary @FILE")
-    return " \\\n  ".join(parts)
+        if name in holders:
+            scheme, space, key = value.rpartition(" ")
+            yield f'-H "{name}: {scheme}{space}${keys.get(key, TOKEN_VARIABLE)}"'
+        elif not (name in CURLS_OWN or value == "*/*" or value.startswith(FORM)):
+            yield f"-H {shlex.quote(f'{name}: {value}')}"
 
 
-def _with_variable(value: str, host: str) -> str:
-    scheme, _, key = value.rpartition(" ")
-    names = ["HF_TOKEN"] if key.startswith("hf_") else _variables_for(host)
-    return f"{scheme} ${names[0] if names else 'KEY'}".lstrip()
+def _body(request: httpx.Request, media: str) -> Iterator[str]:
+    kind, body = request.headers.get("content-type", ""), request.content
+    if kind.startswith(FORM):
+        yield from (_part(part, media) for part in _parts(kind, body))
+    elif not kind.startswith("application/json"):
+        if body:
+            yield f"--data-binary {shlex.quote(f'@{media}')}"
+    elif len(body) <= LONGEST_ARGUMENT:
+        yield f"-d {shlex.quote(body.decode())}"
+    else:
+        yield f"--data-binary @- <<'{END}'\n{body.decode()}\n{END}"
 
 
-def _variables_for(host: str) -> list[str]:
-    return [name for provider in PROVIDERS if host and host in provider.url for name in provider.variables]
+def _parts(kind: str, body: bytes) -> Iterator[Message]:
+    form = BytesParser(policy=HTTP).parsebytes(f"content-type: {kind}\r\n\r\n".encode() + body)
+    return form.iter_parts()
+
+
+def _part(part: Message, media: str) -> str:
+    name = part.get_param("name", header="content-disposition")
+    filename = part.get_filename()
+    if filename is None:
+        content = part.get_payload(decode=True)
+        text = content.decode() if isinstance(content, bytes) else ""
+        return f"--form-string {shlex.quote(f'{name}={text}')}"
+    told = f"{name}=@{_quoted(media)};filename={_quoted(filename)};type={part.get_content_type()}"
+    return f"-F {shlex.quote(told)}"
+
+
+def _quoted(name: str) -> str:
+    """As curl reads a name that may hold what separates its fields."""
+    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _keys() -> dict[str, str]:
+    """The name of the variable that holds a key, by the key."""
+    registry = Registry()
+    providers = [registry.find(name) for name in registry.names()]
+    names = [TOKEN_VARIABLE, *(name for provider in providers if provider for name in provider.variables)]
+    values = {os.environ.get(name, "").strip(): name for name in reversed(names)}
+    return {value: name for value, name in values.items() if len(value) >= SHORTEST_KEY}
+
+
+def _without(keys: Mapping[str, str], command: str) -> str:
+    """The command, with no key in it, wherever one may have come to stand."""
+    for key, name in keys.items():
+        command = command.replace(key, f"${name}")
+    return command

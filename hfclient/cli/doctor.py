@@ -1,27 +1,32 @@
-"""`hfclient doctor`: what is configured, installed and reachable here."""
+"""`hfclient doctor`: what is set up, reachable and installed here, and which key would go where."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
 import platform
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import anyio.to_thread
-import httpx
-
+from hfclient.cli.asked import Asked
+from hfclient.cli.wording import at_the_command_line
 from hfclient.errors import HFClientError
-from hfclient.providers.table import PROVIDERS
+from hfclient.registry import Registry
 from hfclient.settings import Settings, saved_token
 from hfclient.version import __version__
 
-PATIENCE = 5.0
+if TYPE_CHECKING:
+    from hfclient.client import Client
+
+PATIENCE = 10.0
+TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 EXTRAS = {
-    "aiohttp": ("httpx_aiohttp", "Client(transport='aiohttp')"),
-    "sandbox": ("uvicorn", "hfclient sandbox"),
+    "aiohttp": ("httpx_aiohttp", "another carrier, for very many calls at once"),
     "cli": ("rich", "progress bars"),
+    "sandbox": ("uvicorn", "hfclient sandbox"),
 }
-BESIDE = {"numpy": "vectors and sounds as arrays", "PIL": "pictures as PIL images", "opentelemetry.sdk": "traces"}
+BESIDE = {"numpy": "vectors and sound as arrays", "PIL": "pictures as PIL images", "opentelemetry.sdk": "traces"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,58 +38,70 @@ class Finding:
     well: bool | None = None
 
 
-async def examine(*, sandbox: bool = False) -> list[Finding]:
+def examine(asked: Asked) -> list[Finding]:
     """Everything, in the order in which one would look."""
-    findings = [Finding("hfclient", f"{__version__}, on Python {platform.python_version()}")]
+    findings = [Finding("hfclient", f"{__version__}, on Python {platform.python_version()}", well=True)]
     try:
         settings = Settings.from_environment()
+        findings += _keys(settings, needed=not (asked.sandbox or settings.sandbox))
     except HFClientError as error:
-        return [*findings, Finding("environment", str(error).replace("\n", " "), well=False)]
-    findings += await _keys(settings)
-    if not sandbox:
-        findings += [await _reached("the Hub", settings.hub_url), await _reached("the router", settings.router_url)]
+        return [*findings, _wrong("environment", error)]
+    if asked.sandbox or settings.sandbox:
+        findings.append(
+            Finding("the sandbox", "answers every call here; no token is needed, nothing is sent", well=True)
+        )
+    else:
+        findings += asked.run(lambda client: _reached(client, settings))
     return [*findings, *_installed()]
 
 
-async def _keys(settings: Settings) -> list[Finding]:
-    """Which keys there are and where each would go, by the names of the variables alone."""
-    try:
-        token = await anyio.to_thread.run_sync(saved_token)
-    except HFClientError as error:
-        return [Finding("Hugging Face token", str(error).replace("\n", " "), well=False)]
-    place = "HF_TOKEN" if os.environ.get("HF_TOKEN") else "the login kept on this machine"
-    where = f"goes to {settings.hub_url} and {settings.router_url}"
-    found = [
-        Finding("Hugging Face token", f"from {place}; {where}", well=True)
-        if token
-        else Finding("Hugging Face token", 'none: run "hf auth login", or set HF_TOKEN', well=False)
-    ]
-    for provider in PROVIDERS:
+def _keys(settings: Settings, *, needed: bool) -> Iterator[Finding]:
+    """Which keys there are, by the names of their variables, and where each would go."""
+    token = saved_token()
+    if token:
+        place = next((name for name in TOKEN_VARIABLES if os.environ.get(name)), "the login kept on this machine")
+        yield Finding("Hugging Face token", f"from {place}; goes to {settings.hub_url} and {settings.router_url}", True)
+    else:
+        yield Finding("Hugging Face token", 'none: run "hf auth login", or set HF_TOKEN', False if needed else None)
+    registry = Registry()
+    for provider in filter(None, map(registry.find, registry.names())):
         for name in provider.variables:
             if os.environ.get(name, "").strip():
-                used = "not used while there is a token" if token and provider.routed else f"goes to {provider.url}"
-                found.append(Finding(name, f"a key of {provider.name}; {used}"))
-    return found
+                used = "rests: the token goes before it" if token and provider.routed else f"goes to {provider.url}"
+                yield Finding(name, f"a key of {provider.name}; {used}")
 
 
-async def _reached(what: str, url: str) -> Finding:
-    try:
-        async with httpx.AsyncClient(timeout=PATIENCE) as client:
-            answer = await client.get(f"{url}/api/models?limit=1" if what == "the Hub" else f"{url}/v1/models")
-    except httpx.HTTPError as error:
-        return Finding(what, f"{url} cannot be reached: {type(error).__name__}", well=False)
-    return Finding(what, f"{url} answers {answer.status_code}", well=answer.status_code < 500)  # noqa: PLR2004  5xx
+async def _reached(client: Client, settings: Settings) -> list[Finding]:
+    """Whether the Hub and the router answer, and take the token, if there is one."""
+    findings: list[Finding] = []
+    places = {"the Hub": (settings.hub_url, "text-to-image"), "the router": (settings.router_url, "chat")}
+    for what, (url, task) in places.items():
+        try:
+            await client.models.list(task, limit=1)
+        except HFClientError as error:
+            findings.append(_wrong(what, error))
+        else:
+            findings.append(Finding(what, f"{url} answers", well=True))
+    return findings
 
 
-def _installed() -> list[Finding]:
-    found: list[Finding] = []
+def _wrong(what: str, error: HFClientError) -> Finding:
+    said = str(error).removesuffix(f"\n{error.advice}")
+    return Finding(what, f"{said}. {at_the_command_line(error.advice)}".replace("..", "."), well=False)
+
+
+def _installed() -> Iterator[Finding]:
     for extra, (module, use) in EXTRAS.items():
         there = importlib.util.find_spec(module) is not None
-        found.append(
-            Finding(f"extra {extra}", f"installed ({use})" if there else f'pip install "hfclient[{extra}]" for {use}')
+        yield Finding(
+            f"extra {extra}", f"installed, for {use}" if there else f'pip install "hfclient[{extra}]" for {use}'
         )
     for module, use in BESIDE.items():
-        top = module.partition(".")[0]
-        there = importlib.util.find_spec(top) is not None and importlib.util.find_spec(module) is not None
-        found.append(Finding(module, f"{'installed' if there else 'not installed'} ({use})"))
-    return found
+        yield Finding(module, f"{'installed' if _is_there(module) else 'not installed'}, for {use}")
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # not even the package that it is in
+        return False

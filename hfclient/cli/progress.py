@@ -19,9 +19,9 @@ def shown() -> Generator[Callable[[Progress], None] | None]:
         yield None
         return
     try:
-        from rich.console import Console  # noqa: PLC0415  an extra
-        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415  an extra
-        from rich.progress import Progress as Bars  # noqa: PLC0415  an extra
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as Bars
     except ImportError:
         yield _Plain().tell
         return
