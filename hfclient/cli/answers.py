@@ -12,15 +12,16 @@ from hfclient.cli import files
 from hfclient.cli.asked import CALL, Asked, asking, piped, usual
 from hfclient.cli.calls import ask, show
 from hfclient.cli.default_models import CHAT, CHAT_WITH_PICTURES
+from hfclient.cli.printing import is_terminal
 
 
 @click.command(short_help="Ask a question, or hold a conversation.")
-@asking(*CALL, usually=usual(CHAT, CHAT_WITH_PICTURES))
 @click.argument("question", nargs=-1)
 @click.option("--image", "pictures", multiple=True, type=files.SOURCE, help="A picture to ask about; more than once.")
 @click.option("--system", "instructions", help="How the model is to behave.")
 @click.option("--max-tokens", type=int, help="How long the answer may become.")
 @click.option("--temperature", type=float, help="0 for the likeliest answer, more for variety.")
+@asking(*CALL, usually=usual(CHAT, CHAT_WITH_PICTURES))
 def chat(
     asked: Asked,
     *,
@@ -37,7 +38,7 @@ def chat(
     conversation = Conversation(asked, settings, instructions, pictures=list(pictures))
     text = "\n\n".join(filter(None, [" ".join(question), piped().strip()]))
     if not text:
-        if asked.as_json or asked.curl or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        if asked.as_json or asked.curl or not (is_terminal(sys.stdin) and is_terminal(sys.stdout)):
             raise click.UsageError("There is no question.", click.get_current_context())
         talk(conversation)
         return
@@ -51,8 +52,8 @@ def chat(
 
 
 @click.command()
-@asking(*CALL, usually=usual("automatic-speech-recognition"))
 @click.argument("audio")
+@asking(*CALL, usually=usual("automatic-speech-recognition"))
 def transcribe(asked: Asked, *, audio: str) -> None:
     """Write down what is said in a file, or at an address."""
     model = asked.model_for("automatic-speech-recognition")
@@ -65,9 +66,9 @@ def transcribe(asked: Asked, *, audio: str) -> None:
 
 
 @click.command()
-@asking(*CALL, usually=usual("feature-extraction"))
 @click.argument("texts", nargs=-1)
 @click.option("--dimensions", type=int, help="How many numbers each vector is to have.")
+@asking(*CALL, usually=usual("feature-extraction"))
 def embed(asked: Asked, *, texts: tuple[str, ...], dimensions: int | None) -> None:
     """Make vectors of texts, or of the lines that are piped in, a line of JSON for each."""
     lines = texts or tuple(line for line in piped().splitlines() if line.strip())

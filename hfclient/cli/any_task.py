@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -14,33 +13,25 @@ from hfclient.cli import files
 from hfclient.cli.asked import CALL, Asked, asking, piped
 from hfclient.cli.calls import Call, ask, make
 from hfclient.cli.default_models import CHAT, listed
-from hfclient.cli.printing import readable
-
-
-def _value(text: str) -> Any:
-    """JSON where it is some, else the text itself."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+from hfclient.cli.printing import json_or_text, readable
 
 
 def _pairs(context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, Any]:
     pairs = [pair.partition("=") for pair in given]
     if not all(name and equals for name, equals, _ in pairs):
         raise click.BadParameter("It reads NAME=VALUE.", context, parameter)
-    return {name: _value(value) for name, _, value in pairs}
+    return {name: json_or_text(value) for name, _, value in pairs}
 
 
 @click.command(
     short_help="Run any task by its name.",
     epilog=f"\b\nThe tasks, and the model that each asks unless it is told another:\n{listed()}",
 )
-@asking(*CALL, usually="as below")
 @click.argument("task")
 @click.argument("inputs", required=False)
 @click.option("-P", "named", multiple=True, metavar="NAME=VALUE", callback=_pairs, help="What else the task is told.")
 @click.option("--output", "-o", type=files.OUTPUT, help="Where to put a result that is a file, - for standard output.")
+@asking(*CALL, usually="as below")
 def run(asked: Asked, *, task: str, inputs: str | None, named: dict[str, Any], output: Path | None) -> None:
     """Run any task. INPUTS is its first argument, a JSON object of all of them, or what is piped in."""
     from hfclient.call import task_named
@@ -48,7 +39,7 @@ def run(asked: Asked, *, task: str, inputs: str | None, named: dict[str, Any], o
     from hfclient.tasks.arguments import form_of
 
     task, text = task_named(task), piped() if inputs is None else inputs
-    first = _value(text) if text.lstrip().startswith(("{", "[")) else text
+    first = json_or_text(text) if text.lstrip().startswith(("{", "[")) else text
     function, model = FUNCTIONS.get(task), asked.model_for(task)
     if function is None:
         ask(asked, _in_the_providers_words(task, first, named, model, FUNCTIONS), readable, kept_as=task)
@@ -58,13 +49,13 @@ def run(asked: Asked, *, task: str, inputs: str | None, named: dict[str, Any], o
     try:
         inspect.signature(function).bind(None, *positional, model=model, **arguments)
     except TypeError as error:
-        raise _usage(f"{task}: {error}. It takes {', '.join(form_of(function).known)}.") from None
+        raise _usage(f"{task}: {error}. It takes {', '.join(form_of(function).types)}.") from None
 
     async def call(client: Any, more: dict[str, Any]) -> Any:
-        return await function(client, *positional, model=model, **arguments, **more)
+        return await function(client, *positional, model=model, **{**arguments, **more})
 
     source = _media_among([*positional, *arguments.values()])
-    if "save_to" in form_of(function).known:
+    if "save_to" in form_of(function).options:
         make(asked, output, task, call, source=source)
     elif output:
         raise _usage(f"The result of {task} is no file.")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from hfclient.cli.default_models import DEFAULT_MODELS
+from hfclient.cli.printing import is_terminal
 
 if TYPE_CHECKING:
     from hfclient.client import Client
@@ -98,4 +99,4 @@ def usual(task: str, *with_picture: str) -> str:
 
 def piped() -> str:
     """What is piped into the command, "" where nothing is."""
-    return "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read()
+    return "" if not sys.stdin or is_terminal(sys.stdin) else sys.stdin.read()

@@ -122,6 +122,7 @@ class Table:
                 click.echo(HELP)
             case "/clear", _:
                 self.conversation.clear()
+                click.echo("Nothing has been said.")
             case "/model", name:
                 self._choose_model(name)
             case "/provider", name:

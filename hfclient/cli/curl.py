@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from email.message import Message
 from email.parser import BytesParser
 from email.policy import HTTP
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from hfclient.providers.table import PROVIDERS
+from hfclient.redact import MASK, safe_headers
 from hfclient.registry import Registry
 
 if TYPE_CHECKING:
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
 
 TOKEN_VARIABLE = "HF_TOKEN"  # noqa: S105  its name
 CURLS_OWN = {"accept-encoding", "connection", "content-length", "host", "user-agent"}
-FORM = "multipart/form-data"
+FORM, JSON = "multipart/form-data", "application/json"
 LONGEST_ARGUMENT = 100_000  # Linux takes 128 KiB
 SHORTEST_KEY = 6
 END = "END_OF_BODY"
@@ -26,18 +29,30 @@ END = "END_OF_BODY"
 
 def as_curl(request: httpx.Request, source: str = "") -> str:
     """The command. `source` is the file or the address that media in the request was read from."""
-    keys = _keys()
-    before, media = (f"curl -sL {shlex.quote(source)} | ", "-") if _is_address(source) else ("", source)
-    words = [f"{before}curl {shlex.quote(str(request.url))}", *_headers(request, keys), *_body(request, media)]
+    keys, words = _keys(), ["curl"]
+    if source.startswith(("http://", "https://")) and not _kind(request).startswith(JSON):
+        words, source = [f"curl -sL {shlex.quote(source)} | curl"], "-"
     if request.method != "POST" or not request.content:
-        words.insert(1, f"-X {request.method}")
+        words.append(f"-X {request.method}")
     if b'"stream":true' in request.content:
-        words.insert(1, "-N")
-    return _without(keys, " \\\n  ".join(words))
+        words.append("-N")
+    first = " ".join([*words, _address(request.url)])
+    return _without(keys, " \\\n  ".join([first, *_headers(request, keys), *_body(request, source)]))
 
 
-def _is_address(source: str) -> bool:
-    return source.startswith(("http://", "https://"))
+def _kind(request: httpx.Request) -> str:
+    return str(request.headers.get("content-type", ""))
+
+
+def _address(url: httpx.URL) -> str:
+    """The address as a word; keys that are given in it, as some servers want them, are left for a variable to hold."""
+    given = {name: value for name, value in url.params.multi_items() if MASK in safe_headers({name: value})[name]}
+    if not given:
+        return shlex.quote(str(url))
+    text = str(url).replace("$", "%24")
+    for name in given:
+        text = re.sub(rf"(?<=[?&]){re.escape(quote(name))}=[^&]*", f"{quote(name)}=$KEY", text)
+    return f'"{text}"'
 
 
 def _headers(request: httpx.Request, keys: Mapping[str, str]) -> Iterator[str]:
@@ -51,10 +66,10 @@ def _headers(request: httpx.Request, keys: Mapping[str, str]) -> Iterator[str]:
 
 
 def _body(request: httpx.Request, media: str) -> Iterator[str]:
-    kind, body = request.headers.get("content-type", ""), request.content
+    kind, body = _kind(request), request.content
     if kind.startswith(FORM):
         yield from (_part(part, media) for part in _parts(kind, body))
-    elif not kind.startswith("application/json"):
+    elif not kind.startswith(JSON):
         if body:
             yield f"--data-binary {shlex.quote(f'@{media}')}"
     elif len(body) <= LONGEST_ARGUMENT:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 CHAT = "conversational"
 CHAT_WITH_PICTURES = "image-text-to-text"
+ROOM = 47  # beside the name of a task, on a line of 80
 
 DEFAULT_MODELS: Mapping[str, str] = {
     CHAT: "Qwen/Qwen3-32B",
@@ -45,7 +46,6 @@ DEFAULT_MODELS: Mapping[str, str] = {
 
 
 def listed() -> str:
-    """Tasks and their models, a line each, as help shows them."""
-    return "\n".join(
-        f"  {task:31} {model}" for task, model in DEFAULT_MODELS.items() if task not in {CHAT, CHAT_WITH_PICTURES}
-    )
+    """Tasks and their models, a line each where it is not too long, as help shows them."""
+    rows = [(task, model) for task, model in DEFAULT_MODELS.items() if task not in {CHAT, CHAT_WITH_PICTURES}]
+    return "\n".join(f"  {task:31}{model}" if len(model) < ROOM else f"  {task}\n      {model}" for task, model in rows)

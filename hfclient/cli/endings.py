@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -16,6 +17,8 @@ from hfclient.errors import HFClientError, InputError, MissingExtraError, Missin
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 WITHOUT_A_TOKEN = "To go on without one, add --sandbox: the answers are made up here, and nothing is sent."  # noqa: S105
 
+CHECK = "hfclient doctor says what is set up, reachable and installed here."
+
 
 class CommandLine(click.Group):
     """A group whose commands fail alike: 1 where the call failed, 2 where it could not be made, 130 where Ctrl-C ended
@@ -27,25 +30,34 @@ class CommandLine(click.Group):
             extra["color"] = False
         try:
             status = super().main(*args, **{**extra, "standalone_mode": False})
-        except HFClientError as error:
-            tell(error)
-            status = USAGE if is_usage(error) else FAILED
+        except click.UsageError as error:
+            _tell(error.format_message(), _help_of(error.ctx))
+            status = USAGE
         except click.ClickException as error:
-            _tell(error.format_message(), _where_to_look(error))
-            status = error.exit_code
+            _tell(error.format_message(), CHECK)
+            status = FAILED
         except click.Abort:
             status = INTERRUPTED
         sys.exit(status)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except HFClientError as error:
+            # The command must be written differently; but a key or a package that is missing is no fault of it.
+            usage = isinstance(error, InputError) and not isinstance(error, MissingKeyError | MissingExtraError)
+            command = f"{ctx.command_path} {ctx.invoked_subcommand}"
+            tell(error, f"See {command} --help, or hfclient doctor." if usage else CHECK)
+            raise click.exceptions.Exit(USAGE if usage else FAILED) from None
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # whoever was to read has gone; click ends quietly
+            raise click.ClickException(f"{error.strerror or error}.") from None
 
-def is_usage(error: HFClientError) -> bool:
-    """Whether the command must be written differently; a missing key or package is no fault of it."""
-    return isinstance(error, InputError) and not isinstance(error, MissingKeyError | MissingExtraError)
 
-
-def tell(error: HFClientError) -> None:
+def tell(error: HFClientError, otherwise: str = CHECK) -> None:
     """An error in two lines, on standard error."""
-    advice = at_the_command_line(error.advice)
+    advice = at_the_command_line(error.advice) or otherwise
     if isinstance(error, MissingKeyError):
         advice = f"{advice} {WITHOUT_A_TOKEN}"
     _tell(str(error).removesuffix(f"\n{error.advice}"), advice)
@@ -55,13 +67,11 @@ def _tell(what: str, advice: str) -> None:
     color = False if os.environ.get("NO_COLOR") else None
     prefix = click.style("Error:", fg="red")
     click.echo(f"{prefix} {printable(' '.join(what.split()))}", err=True, color=color)
-    if advice:
-        click.echo(printable(advice), err=True)
+    click.echo(printable(advice), err=True)
 
 
-def _where_to_look(error: click.ClickException) -> str:
-    context = error.ctx if isinstance(error, click.UsageError) else None
-    return f"See {context.command_path} --help." if context else ""
+def _help_of(context: click.Context | None) -> str:
+    return f"See {context.command_path if context else 'hfclient'} --help."
 
 
 def _write_utf8() -> None:

@@ -19,13 +19,13 @@ def _output(name: str) -> Callable[[CommandT], CommandT]:
 
 
 @click.command()
-@asking(*CALL, usually=usual("text-to-image", "image-to-image"))
 @click.argument("prompt")
 @click.option("--from", "source", type=files.SOURCE, help="The picture to change.")
 @_output("image.png")
 @click.option("--width", type=int, help="In pixels.")
 @click.option("--height", type=int, help="In pixels.")
 @click.option("--seed", type=int, help="The same number makes the same picture again.")
+@asking(*CALL, usually=usual("text-to-image", "image-to-image"))
 def image(asked: Asked, *, prompt: str, source: Path | None, output: Path | None, **told: Any) -> None:
     """Make a picture from a text, or change one."""
     given = {name: value for name, value in told.items() if value is not None}
@@ -46,12 +46,12 @@ def image(asked: Asked, *, prompt: str, source: Path | None, output: Path | None
 
 
 @click.command()
-@asking(*CALL, usually=usual("text-to-video", "image-to-video"))
 @click.argument("prompt")
 @click.option("--from", "source", type=files.SOURCE, help="The picture it begins with.")
 @_output("video.mp4")
 @click.option("--num-frames", type=int, help="How long it is to be.")
 @click.option("--seed", type=int, help="The same number makes the same film again.")
+@asking(*CALL, usually=usual("text-to-video", "image-to-video"))
 def video(asked: Asked, *, prompt: str, source: Path | None, output: Path | None, **told: Any) -> None:
     """Make a film from a text, or from a picture."""
     if source is None:
@@ -69,10 +69,10 @@ def video(asked: Asked, *, prompt: str, source: Path | None, output: Path | None
 
 
 @click.command()
-@asking(*CALL, usually=usual("text-to-speech"))
 @click.argument("text", nargs=-1)
 @_output("speech.wav")
 @click.option("--voice", help="One of the provider's own voices.")
+@asking(*CALL, usually=usual("text-to-speech"))
 def speak(asked: Asked, *, text: tuple[str, ...], output: Path | None, voice: str | None) -> None:
     """Read a text aloud, or what is piped in."""
     said = " ".join(text) or piped().strip()

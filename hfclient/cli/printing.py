@@ -1,11 +1,11 @@
-"""Results as they are printed: text where there is some, else JSON."""
+"""Results as they are printed: text where there is some, else JSON; and JSON as it is typed."""
 
 from __future__ import annotations
 
 import json
 import re
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -19,7 +19,12 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 def say(text: str, *, nl: bool = True) -> None:
     """Print what a model wrote; a terminal would obey the control characters in it, so they go no further than here."""
-    click.echo(printable(text) if sys.stdout.isatty() else text, nl=nl)
+    click.echo(printable(text) if is_terminal(sys.stdout) else text, nl=nl)
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether somebody sits there; a stream that was closed before the program began is None."""
+    return stream is not None and stream.isatty()
 
 
 def printable(text: str) -> str:
@@ -61,6 +66,14 @@ def plain(value: Any) -> Any:
             return value  # pyright: ignore[reportUnknownVariableType]
         case _:
             return str(value)
+
+
+def json_or_text(typed: str) -> Any:
+    """What was typed: JSON where it is some, else the text itself."""
+    try:
+        return json.loads(typed)
+    except ValueError:
+        return typed
 
 
 def readable(result: Any) -> str | None:

@@ -5,17 +5,23 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any
+from textwrap import shorten
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from hfclient.flow import Progress
+from hfclient.cli.printing import is_terminal, printable
+
+if TYPE_CHECKING:
+    from hfclient.flow import Progress
+
+LONGEST = 60  # characters of a provider's own words
 
 
 @contextmanager
 def shown() -> Generator[Callable[[Progress], None] | None]:
     """What to pass as `on_progress`; None where nobody would see it."""
-    if not sys.stderr.isatty():
+    if not is_terminal(sys.stderr):
         yield None
         return
     try:
@@ -25,7 +31,7 @@ def shown() -> Generator[Callable[[Progress], None] | None]:
     except ImportError:
         yield _Plain().tell
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
     with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
         row = bars.add_task("waiting", total=None)
 
@@ -54,4 +60,4 @@ class _Plain:
 def described(progress: Progress) -> str:
     place = f", {progress.position} ahead" if progress.position else ""
     log = f": {progress.logs[-1]}" if progress.logs else ""
-    return f"{progress.state}{place}{log}"
+    return shorten(printable(f"{progress.state}{place}{log}"), LONGEST, placeholder="…")
