@@ -42,7 +42,8 @@ def run(asked: Asked, *, task: str, inputs: str | None, named: dict[str, Any], o
     first = json_or_text(text) if text.lstrip().startswith(("{", "[")) else text
     function, model = FUNCTIONS.get(task), asked.model_for(task)
     if function is None:
-        ask(asked, _in_the_providers_words(task, first, named, model, FUNCTIONS), readable, kept_as=task)
+        call = _in_the_providers_words(task, first, named, model, FUNCTIONS)
+        ask(asked, call, readable, source=_media_among([first]), kept_as=task)
         return
     arguments: dict[str, Any] = {**first, **named} if isinstance(first, dict) else named
     positional: list[Any] = [first] if first and not isinstance(first, dict) else []
@@ -51,16 +52,16 @@ def run(asked: Asked, *, task: str, inputs: str | None, named: dict[str, Any], o
     except TypeError as error:
         raise _usage(f"{task}: {error}. It takes {', '.join(form_of(function).types)}.") from None
 
-    async def call(client: Any, more: dict[str, Any]) -> Any:
+    async def of_function(client: Any, more: dict[str, Any]) -> Any:
         return await function(client, *positional, model=model, **{**arguments, **more})
 
     source = _media_among([*positional, *arguments.values()])
     if "save_to" in form_of(function).options:
-        make(asked, output, task, call, source=source)
+        make(asked, output, task, of_function, source=source)
     elif output:
         raise _usage(f"The result of {task} is no file.")
     else:
-        ask(asked, call, readable, source=source, kept_as=task)
+        ask(asked, of_function, readable, source=source, kept_as=task)
 
 
 def _in_the_providers_words(

@@ -61,7 +61,7 @@ def plain(value: Any) -> Any:
         case File():
             return {"path": value.path and str(value.path), "media_type": value.media_type, "size": value.size}
         case RawAnswer():
-            return json.loads(value.content) if value.media_type.endswith("json") else value.text
+            return json_or_text(value.text)
         case list():
             return value  # pyright: ignore[reportUnknownVariableType]
         case _:
