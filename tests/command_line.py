@@ -148,5 +148,3 @@ class Terminal:
             return False
         self.shown += new.decode("utf-8", "replace").replace("\r\n", "\n")
         return bool(new)
-
-

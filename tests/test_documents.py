@@ -230,7 +230,17 @@ SAID = {
     "tools": ['temperature({"city": "Paris"}) gave 21.5', "The tool says: 21.5 °C"],
 }
 ARGUMENTS = {"images": ["cat.png"]}
-NEED_A_TOKEN = {"images", "openai_snippet", "picture", "search", "speech", "stream_chat", "structured", "telemetry", "tools"}
+NEED_A_TOKEN = {
+    "images",
+    "openai_snippet",
+    "picture",
+    "search",
+    "speech",
+    "stream_chat",
+    "structured",
+    "telemetry",
+    "tools",
+}
 
 
 def said_by(*command: str) -> str:

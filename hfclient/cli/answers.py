@@ -65,7 +65,7 @@ def transcribe(asked: Asked, *, audio: str) -> None:
     )
 
 
-@click.command()
+@click.command(short_help="Make vectors of texts.")
 @click.argument("texts", nargs=-1)
 @click.option("--dimensions", type=int, help="How many numbers each vector is to have.")
 @asking(*CALL, usually=usual("feature-extraction"))

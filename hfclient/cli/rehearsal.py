@@ -11,7 +11,7 @@ import anyio.to_thread
 import httpx
 
 from hfclient.cli.asked import Asked
-from hfclient.connections import Carriers, Proxies
+from hfclient.connections import Carrier, Carriers, Proxies
 from hfclient.credentials import origin_of
 from hfclient.errors import HFClientError
 from hfclient.settings import Settings
@@ -39,18 +39,27 @@ class Rehearsal(httpx.AsyncBaseTransport):
         await request.aread()
         raise Stopped(request)
 
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
 
 class Outside(httpx.AsyncBaseTransport):
     """The way to the network that clients have: its proxies, its certificates, its limits."""
 
     def __init__(self, settings: Settings) -> None:
         self._carriers = Carriers("httpx", None, Proxies.from_environment(), settings.network)
+        self._used: list[Carrier] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if not self._carriers.ready:
             await anyio.to_thread.run_sync(self._carriers.prepare)
-        key = self._carriers.key(origin_of(str(request.url)))
-        return await self._carriers.make(key).send(request)
+        carrier = self._carriers.make(self._carriers.key(origin_of(str(request.url))))
+        self._used.append(carrier)
+        return await carrier.send(request)
+
+    async def aclose(self) -> None:
+        for carrier in self._used:
+            await carrier.aclose()
 
 
 def first_request(asked: Asked, call: Callable[[Client], Awaitable[Any]]) -> httpx.Request:

@@ -22,10 +22,9 @@ _SPELLINGS = tuple(
         (r"pass it as base_url='([^']*)'", r"pass --base-url \1"),
         (r"\b([Cc]heck|leave|Is|beside) base_url=?", r"\1 --base-url"),
         (r"client\.chat(?:\.stream)?\(…\)", "hfclient chat"),
-        (r"call client\.(\w+)\(…\)", r"hfclient run \1"),
-        (r"\bCall client\.(\w+)\(…\)", r"Use hfclient run \1"),
-        (r"call (hfclient chat)", r"\1"),
-        (r"\bCall (hfclient chat)", r"Use \1"),
+        (r"client\.(\w+)\(…\)", lambda found: f"hfclient run {found[1].replace('_', '-')}"),
+        (r"\bcall (?=hfclient)", ""),
+        (r"\bCall (?=hfclient)", "Use "),
         (r"Raise (timeout|deadline)=…[^.;]*", "Try again"),
         (r"error\.partial", "what was printed"),
     )
