@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test lint types unit docs clean
+.PHONY: demo test lint types unit coverage docs clean
 
 demo: $(READY)
 	@$(BIN)/python examples/demo.py
