@@ -210,6 +210,7 @@ def test_readme_goes_on_with_a_chat_in_the_sandbox() -> None:
 
 
 SAID = {
+    "batch": ["\n12 of 12  Paris is the capital of France."],
     "demo": [
         "blue reaches your eye",
         "please run temperature",

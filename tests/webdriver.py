@@ -109,8 +109,9 @@ def browser(profile: Path) -> Iterator[Page]:
         asked = {"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options}}}
         begun = driver.post("/session", json=asked)
         assert begun.is_success, begun.text
-        driver.base_url = f"{address}/session/{begun.json()['value']['sessionId']}/"
+        session = f"{address}/session/{begun.json()['value']['sessionId']}"
+        driver.base_url = session
         try:
             yield Page(driver)
         finally:
-            driver.delete("")
+            assert driver.delete(session).is_success, "the browser is closed"

@@ -101,14 +101,11 @@ def _sound(inputs: Inputs, _: Mapping[str, Any]) -> Answer:
 
 def _continued(prompt: Inputs, told: Mapping[str, Any]) -> JSON:
     said = results.continuation(_text(prompt))
-    details: dict[str, Any] = {
-        "finish_reason": "stop",
-        "generated_tokens": len(said.split()),
-        "seed": None,
-        "prefill": [],
-    }
-    tokens = [frame["token"] for frame in _tokens(_text(prompt))]
-    return [{"generated_text": said, **({"details": {**details, "tokens": tokens}} if told.get("details") else {})}]
+    if not told.get("details"):
+        return [{"generated_text": said}]
+    tokens: JSON = [frame["token"] for frame in _tokens(_text(prompt))]
+    details = {"finish_reason": "stop", "generated_tokens": len(tokens), "seed": None, "tokens": tokens}
+    return [{"generated_text": said, "details": {**details, "prefill": []}}]
 
 
 _IMAGE_LABELS = [{"label": "tabby cat", "score": 0.91}, {"label": "tiger cat", "score": 0.07}]

@@ -1,0 +1,102 @@
+"""What all commands share: the options that say whom to ask, and the client that asks them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import update_wrapper
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from hfclient.cli.default_models import DEFAULT_MODELS
+from hfclient.cli.printing import is_terminal
+
+if TYPE_CHECKING:
+    from hfclient.client import Client
+
+T = TypeVar("T")
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+
+CALL = ("provider", "model", "base_url", "bill_to", "sandbox", "as_json", "curl")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What those options say."""
+
+    provider: str | None = None
+    model: str | None = None
+    base_url: str | None = None
+    bill_to: str | None = None
+    sandbox: bool = False
+    as_json: bool = False
+    curl: bool = False
+
+    def model_for(self, task: str) -> str | None:
+        """The model that was named, or the usual one; an address of one's own may well have one alone."""
+        return self.model or (None if self.base_url else DEFAULT_MODELS.get(task))
+
+    def client(self, **more: Any) -> Client:
+        from hfclient.client import Client
+
+        return Client(
+            provider=providers_in(self.provider) if self.provider else None,
+            base_url=self.base_url,
+            bill_to=self.bill_to,
+            sandbox=self.sandbox or None,
+            **more,
+        )
+
+    def run(self, ask: Callable[[Client], Awaitable[T]]) -> T:
+        """Make one call, and wait for what comes of it."""
+        import anyio
+
+        async def whole() -> T:
+            async with self.client() as client:
+                return await ask(client)
+
+        return anyio.run(whole)
+
+
+def asking(*names: str, usually: str = "") -> Callable[[CommandT], CommandT]:
+    """Give a command the options named, gathered as its first argument; `usually` is which model is asked else."""
+    options = {
+        "provider": click.option("--provider", "-p", help="Whom to ask; several, with commas between, one by one."),
+        "model": click.option("--model", "-m", help=f"Which model.  [default: {usually}]"),
+        "base_url": click.option("--base-url", help="An address of your own, such as http://localhost:8080/v1."),
+        "bill_to": click.option("--bill-to", help="The organisation that pays."),
+        "sandbox": click.option("--sandbox", is_flag=True, help="Make up the answer here, without token and network."),
+        "as_json": click.option("--json", "as_json", is_flag=True, help="Print the whole result as JSON."),
+        "curl": click.option("--curl", is_flag=True, help="Print the request for curl, without keys; send nothing."),
+    }
+
+    def decorate(command: CommandT) -> CommandT:
+        def gathering(**arguments: Any) -> Any:
+            asked = Asked(**{name: arguments.pop(name) for name in names})
+            return command(asked, **arguments)
+
+        wrapped: Any = update_wrapper(gathering, command)
+        for name in reversed(names):
+            wrapped = options[name](wrapped)
+        return wrapped  # type: ignore[no-any-return]
+
+    return decorate
+
+
+def providers_in(text: str) -> str | list[str]:
+    """One name, or several that stand between commas."""
+    names = [name.strip() for name in text.split(",")]
+    return names if len(names) > 1 else names[0]
+
+
+def usual(task: str, *with_picture: str) -> str:
+    """The usual models as help names them: the task's, and that of another task which a picture makes of it."""
+    others = (f"; with a picture {DEFAULT_MODELS[other]}" for other in with_picture)
+    return DEFAULT_MODELS[task] + "".join(others)
+
+
+def piped() -> str:
+    """What is piped into the command, "" where nothing is."""
+    return "" if not sys.stdin or is_terminal(sys.stdin) else sys.stdin.read()
