@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator
 
 import anyio.lowlevel
+import hypothesis  # noqa: F401  before anything is frozen: it looks for who refers to trio's dice, and warns if nobody does
 import pytest
 
 from hfclient.providers.table import PROVIDERS

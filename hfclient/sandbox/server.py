@@ -139,11 +139,11 @@ def _protocol(live: dict[Any, asyncio.Transport]) -> type:
 
     class Noting(h11.H11Protocol):  # type: ignore[misc,name-defined]
         def connection_made(self, transport: asyncio.Transport) -> None:
-            super().connection_made(transport)
+            super().connection_made(transport)  # pyright: ignore[reportUnknownMemberType]
             live[self.client] = transport
 
         def connection_lost(self, exc: Exception | None) -> None:
             live.pop(self.client, None)
-            super().connection_lost(exc)
+            super().connection_lost(exc)  # pyright: ignore[reportUnknownMemberType]
 
     return Noting
