@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from griffe import Attribute, Class, Docstring, Extension, Object
+from griffe import Attribute, Class, Docstring, Extension, Function, Object
 
 EXAMPLE = re.compile(r"(?m)^>>> .*(?:\n(?:>>>|\.\.\.) ?.*)*")
 PROMPT = re.compile(r"(?m)^(?:>>>|\.\.\.) ?")
@@ -19,6 +19,11 @@ class Readable(Extension):
         if obj.docstring and not obj.is_alias:
             text = obj.docstring.value
             obj.docstring.value = EXAMPLE.sub(lambda found: f"```python\n{PROMPT.sub('', found[0])}\n```", text)
+
+    def on_function(self, *, func: Function, **_: Any) -> None:
+        """What is only there to be refused is no parameter to a reader."""
+        for each in [each for each in func.parameters if str(each.annotation) == "Never"]:
+            del func.parameters[each.name]
 
     def on_class(self, *, cls: Class, **_: Any) -> None:
         """A field without words of its own needs no heading. A dataclass shows its fields in its signature."""

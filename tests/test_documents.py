@@ -6,7 +6,6 @@ import ast
 import asyncio
 import doctest
 import importlib
-import importlib.util
 import inspect
 import os
 import re
@@ -203,7 +202,6 @@ def test_readme_begins_with_the_demo() -> None:
     assert re.search(r"(?m)^demo:.*\n.*examples/demo\.py$", text_of(ROOT / "Makefile"))
 
 
-@pytest.mark.skipif(importlib.util.find_spec("hfclient.__main__") is None, reason="the command line is not there")
 def test_readme_goes_on_with_a_chat_in_the_sandbox() -> None:
     """The last command of README's first block answers as it stands."""
     assert "the other side of the chunk" in said_by("-m", *shlex.split(first_commands()[-1]))
