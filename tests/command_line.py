@@ -120,6 +120,15 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self._screen, text.encode())
 
+    def interrupt_until(self, words: str) -> None:
+        """Press Ctrl-C, and again where it came between the showing of a prompt and the waiting for what is typed."""
+        while words not in self.shown[self._read_up_to :]:
+            self.type("\x03")
+            pressed = time.monotonic()
+            while words not in self.shown[self._read_up_to :] and time.monotonic() < pressed + 1:
+                assert self._read()
+        self.wait_for(words)
+
     def wait_for(self, words: str) -> str:
         """All that is shown up to these words, since the last that were waited for."""
         end = time.monotonic() + PATIENCE

@@ -621,6 +621,44 @@ def test_look_ups_keep_to_the_network_that_is_allowed() -> None:
     assert "HFCLIENT_NETWORK=loopback" in result.stderr
 
 
+# The page about it
+
+
+SESSION = re.compile(r"(?ms)^<!-- session -->\n```console\n(.*?)^```$")
+TURN = re.compile(r"(?m)^\$ (.*)\n((?:(?!\$ ).*\n)*)")
+PAGE = (Path(__file__).parents[1] / "docs/cli.md").read_text("utf-8")
+
+
+def test_the_sessions_in_the_documentation_are_real(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What docs/cli.md shows is typed from top to bottom, and says what it says there; … stands for anything."""
+    status = 0
+    for session in SESSION.findall(PAGE):
+        for line, shown in TURN.findall(session):
+            piped, _, command = line.rpartition(" | ")
+            match shlex.split(command):
+                case ["export", pair]:
+                    monkeypatch.setenv(*pair.split("="))
+                    output = ""
+                case ["echo", "$?"]:
+                    output = f"{status}\n"
+                case ["hfclient", *words]:
+                    result = typed(*words, piped=shlex.split(piped)[1] if piped else "")
+                    status, output = result.exit_code, result.output
+                case _:
+                    pytest.fail(f"Who can type {line!r}?")
+            expected = ".*?".join(map(re.escape, shown.split("…")))
+            assert re.fullmatch(expected, output), (line, output)
+    assert sum(len(TURN.findall(session)) for session in SESSION.findall(PAGE)) == PAGE.count("\n$ ") - 1
+    assert status == 0  # of the last, which went well
+
+
+def test_the_documentation_knows_every_command() -> None:
+    """docs/cli.md names each command, and each option that all calls share."""
+    assert [name for name in COMMANDS if not re.search(rf"`{name}\b", PAGE)] == []
+    shared = re.findall(r"(?m)^  (?:-\w, )?(--[\w-]+)", said("embed", "--help"))
+    assert [name for name in shared if name not in {"--dimensions", "--help"} and f"`{name}`" not in PAGE] == []
+
+
 # Keys
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hfclient.sandbox import media
-from tests.command_line import COMMAND, Terminal, begun, ended, environment
+from tests.command_line import COMMAND, ROOT, Terminal, begun, ended, environment
 from tests.loopback import (
     HoldUntilClosed,
     Loopback,
@@ -173,8 +173,7 @@ def test_a_conversation(router: Loopback, tmp_path: Path) -> None:
         terminal.wait_for("A cat.\n> ")
         terminal.type("/clear\n")
         terminal.wait_for("> ")
-        terminal.type("\x03")
-        terminal.wait_for("Ctrl-D leaves.\n> ")
+        terminal.interrupt_until("Ctrl-D leaves.\n> ")
         terminal.type("/model org/other\n")
         terminal.wait_for("Model: org/other\n> ")
         terminal.type("Hello\n")
@@ -193,6 +192,21 @@ def test_a_conversation(router: Loopback, tmp_path: Path) -> None:
     assert told[5] == [system, ("user", "Hello")]
     assert [each["model"] for each in asked][3:] == ["Qwen/Qwen3-32B", "Qwen/Qwen2.5-VL-7B-Instruct", "org/other"]
     assert TOKEN not in terminal.shown
+
+
+@TERMINAL
+def test_the_conversation_in_the_documentation_is_real(tmp_path: Path) -> None:
+    """What docs/cli.md shows of a conversation is what a terminal shows when it is typed."""
+    (tmp_path / "image.png").write_bytes(media.png("an astronaut"))
+    page = (ROOT / "docs/cli.md").read_text("utf-8")
+    shown = page.partition("<!-- conversation -->\n```console\n$ hfclient chat\n")[2].partition("```")[0]
+    with Terminal("chat", cwd=tmp_path, variables={"HFCLIENT_SANDBOX": "1"}) as terminal:
+        for line in shown.splitlines():
+            if line.startswith("> "):
+                terminal.wait_for("> ")
+                terminal.type(f"{line[2:]}\n")
+        assert terminal.ended() == 0
+    assert terminal.shown == shown
 
 
 @TERMINAL
