@@ -92,7 +92,7 @@ def test_answers_are_made_of_json_or_of_bytes() -> None:
     assert reply(b"RIFF", 201, {"content-type": "audio/wav"}).media_type == "audio/wav"
 
 
-PLUGIN = ("-p", "hfclient.pytest_plugin", "-p", "no:cacheprovider", "-W", "error")
+PLUGIN = ("-p", "no:hfclient", "-p", "hfclient.pytest_plugin", "-p", "no:cacheprovider", "-W", "error")
 
 
 @pytest.fixture(autouse=True)
