@@ -16,12 +16,14 @@ from click.testing import CliRunner
 from hfclient.cli import progress
 from hfclient.cli.commands import main
 from hfclient.cli.default_models import CHAT, CHAT_WITH_PICTURES, DEFAULT_MODELS
+from hfclient.cli.wording import at_the_command_line
 from hfclient.flow import Progress
 from hfclient.sandbox import Sandbox, everywhere, media
 from hfclient.sandbox.catalogue import KNOWN
 from hfclient.tasks.anything import FUNCTIONS
+from hfclient.trip import too_late
 from tests.command_line import complaint, environment, said, typed
-from tests.loopback import Loopback, by_path, hub, json_answer
+from tests.loopback import HoldUntilClosed, Loopback, by_path, hub, json_answer
 
 TOKEN = "hf_fake_command_line_0001"
 GROQ = "gsk_fake_command_line_0002"
@@ -203,6 +205,40 @@ def test_an_own_address_is_asked_for_no_model() -> None:
         (request,) = server.requests
     assert set(request.json()) == {"messages"}
     assert "authorization" not in request.headers
+
+
+def test_a_conversation_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Line by line, as `input` gives them; what has no answer is not part of what was said."""
+    lines = ["", "One?", "/model", "/model org/one", "/provider", "/provider grok", "/provider together"]
+    lines += ["Two?", "/image dog.png", "/image cat.png", "Three?", "Four?", "/clear", "/help", "/frob", "Five?"]
+    sandbox = Sandbox(chat=lambda messages: "Yes." if messages[-1]["content"] != "Five?" else "Five.\n")
+    sandbox.fail(500, at="together", times=1)
+    monkeypatch.setattr("hfclient.cli.answers.is_terminal", lambda _: True)
+    waiting = iter([*lines, KeyboardInterrupt(), EOFError()])
+
+    def give(prompt: str) -> str:
+        assert prompt == "> "
+        line = next(waiting)
+        if isinstance(line, BaseException):
+            raise line
+        return line
+
+    monkeypatch.setattr("builtins.input", give)
+    with everywhere(sandbox):
+        result = typed("chat")
+    asked = [seen.json() for seen in sandbox.requests if seen.method == "POST"]
+    said_before = [[str(message["content"])[:5] for message in each["messages"]][:-1] for each in asked]
+    assert said_before == [[], ["One?", "Yes."], ["One?", "Yes."], ["One?", "Yes.", "[{'ty", "Yes."], []]
+    assert [each["model"] for each in asked] == [DEFAULT_MODELS[CHAT], *["org/one"] * 4]
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[1:4] == ["Yes.", f"Model: {DEFAULT_MODELS[CHAT]}", "Model: org/one"]
+    assert result.stdout.endswith("Five.\n\nCtrl-D leaves.\n\n")
+    assert [line for line in result.stderr.splitlines() if line.startswith(("Error", "There"))] == [
+        "Error: There is no provider 'grok'.",
+        "Error: together answered 500: Something went wrong (500) [together · org/one · chat]",
+        "There is no file dog.png.",
+        "There is no /frob.",
+    ]
 
 
 # Files
@@ -415,6 +451,22 @@ def test_a_refusal_ends_with_1_and_advice_that_can_be_typed(status: int, words: 
     _, advice = complaint(result)
     assert result.exit_code == 1
     assert not PYTHON.search(advice), advice
+
+
+def test_patience_is_an_option() -> None:
+    """`--timeout` bounds the whole call, and is what advice about a wait names."""
+    with Loopback(lambda _: [HoldUntilClosed()]) as server:
+        result = typed("chat", "Hi", "--timeout", "0.2", HFCLIENT_ROUTER=server.url, HF_TOKEN=TOKEN)
+    _, advice = complaint(result)
+    assert result.exit_code == 1
+    assert "Raise --timeout" in advice
+    assert not PYTHON.search(advice), advice
+
+
+def test_a_deadline_is_told_in_the_same_words() -> None:
+    """What a program is told of its deadline, a command is told of its option."""
+    told = at_the_command_line(too_late(5.0).advice)
+    assert told == "Raise --timeout. A stream keeps what had arrived by then."
 
 
 @pytest.mark.parametrize("kind", ["html", "reset", "malformed"])

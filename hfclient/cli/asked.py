@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
-CALL = ("provider", "model", "base_url", "bill_to", "sandbox", "as_json", "curl")
+CALL = ("provider", "model", "base_url", "bill_to", "timeout", "sandbox", "as_json", "curl")
+PATIENCE = "120 for a sign of life, 600 for a job"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Asked:
     model: str | None = None
     base_url: str | None = None
     bill_to: str | None = None
+    timeout: float | None = None
     sandbox: bool = False
     as_json: bool = False
     curl: bool = False
@@ -45,6 +47,8 @@ class Asked:
             provider=providers_in(self.provider) if self.provider else None,
             base_url=self.base_url,
             bill_to=self.bill_to,
+            timeout=self.timeout,
+            deadline=self.timeout,
             sandbox=self.sandbox or None,
             **more,
         )
@@ -67,6 +71,7 @@ def asking(*names: str, usually: str = "") -> Callable[[CommandT], CommandT]:
         "model": click.option("--model", "-m", help=f"Which model.  [default: {usually}]"),
         "base_url": click.option("--base-url", help="An address of your own, such as http://localhost:8080/v1."),
         "bill_to": click.option("--bill-to", help="The organisation that pays."),
+        "timeout": click.option("--timeout", type=float, help=f"Seconds to wait at most.  [default: {PATIENCE}]"),
         "sandbox": click.option("--sandbox", is_flag=True, help="Make up the answer here, without token and network."),
         "as_json": click.option("--json", "as_json", is_flag=True, help="Print the whole result as JSON."),
         "curl": click.option("--curl", is_flag=True, help="Print the request for curl, without keys; send nothing."),
@@ -91,10 +96,10 @@ def providers_in(text: str) -> str | list[str]:
     return names if len(names) > 1 else names[0]
 
 
-def usual(task: str, *with_picture: str) -> str:
-    """The usual models as help names them: the task's, and that of another task which a picture makes of it."""
-    others = (f"; with a picture {DEFAULT_MODELS[other]}" for other in with_picture)
-    return DEFAULT_MODELS[task] + "".join(others)
+def usual(task: str, with_picture: str = "") -> str:
+    """The usual model of a task as help names it, and that of the task which a picture makes of it."""
+    other = f"; with a picture {DEFAULT_MODELS[with_picture]}" if with_picture else ""
+    return f"{DEFAULT_MODELS[task]}{other}"
 
 
 def piped() -> str:

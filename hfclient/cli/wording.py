@@ -23,11 +23,12 @@ _WORDS: tuple[tuple[str, Typed], ...] = (
     (r"\bbill_to=…|(?<=organisation of )bill_to", "--bill-to"),
     (r"pass it as base_url='([^']*)'", r"pass --base-url \1"),
     (r"\b([Cc]heck|leave|Is|beside) base_url=?", r"\1 --base-url"),
+    (r"; a job of client\.submit\(…\) goes on", ""),
     (r"client\.chat(?:\.stream)?\(…\)", "hfclient chat"),
     (r"client\.(\w+)\(…\)", lambda found: f"hfclient run {found[1].replace('_', '-')}"),
     (r"\bcall (?=hfclient)", ""),
     (r"\bCall (?=hfclient)", "Use "),
-    (r"Raise (timeout|deadline)=…[^.;]*", "Try again"),
+    (r"\b(?:timeout|deadline)=…", "--timeout"),
     (r"error\.partial", "what was printed"),
 )  # fmt: skip
 _SPELLINGS = tuple((re.compile(pattern), typed) for pattern, typed in _WORDS)
