@@ -242,6 +242,22 @@ def test_a_conversation_turns_to_another_provider(router: Loopback, tmp_path: Pa
 
 
 @TERMINAL
+def test_what_was_typed_can_be_fetched_again(router: Loopback, tmp_path: Path) -> None:
+    """Where readline is there, the key that leads up brings back the line before, to be edited."""
+    pytest.importorskip("readline")
+    with Terminal("chat", cwd=tmp_path, variables=there(router)) as terminal:
+        for typed in ("How far is it?", "\x1b[A\x7f!"):  # up, and the last character away
+            terminal.wait_for("> ")
+            terminal.type(f"{typed}\n")
+            terminal.wait_for("Hello there.")
+        terminal.wait_for("> ")
+        terminal.type("\x04")
+        assert terminal.ended() == 0
+    questions = [request.json()["messages"][-1]["content"] for request in router.requests]
+    assert questions == ["How far is it?", "How far is it!"]
+
+
+@TERMINAL
 def test_a_terminal_shows_a_bar(tmp_path: Path) -> None:
     """A job is followed on a terminal, and its file named when it is there."""
     with Terminal("video", "--sandbox", "a cat", cwd=tmp_path, variables={"TERM": "xterm"}) as terminal:
