@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import anyio.lowlevel
 import hypothesis  # noqa: F401  before anything is frozen: it looks for who refers to trio's dice, and warns if nobody does
@@ -30,6 +31,16 @@ def pytest_collection_finish() -> None:
     """What is loaded by now stays to the end: looking through it again and again is a third of the tests' time."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def _our_log_as_it_was() -> Iterator[None]:
+    """A level or a handler that one test gives the log is not the next one's."""
+    logger = logging.getLogger("hfclient")
+    level, handlers = logger.level, [*logger.handlers]
+    yield
+    logger.setLevel(level)
+    logger.handlers[:] = handlers
 
 
 @pytest.fixture(autouse=True)

@@ -135,11 +135,12 @@ class Loopback:
         server = await self._loop.create_server(self._connection, sock=listener, backlog=BACKLOG)
         await self._stop.wait()
         server.close()
-        for _ in range(3):  # a connection accepted just now becomes known a turn of the loop later
+        for _ in range(3):  # a connection accepted just now becomes known a few turns of the loop later
             await asyncio.sleep(0)
+        # Those that are being accepted are tasks of the loop; an abort too is done a turn later.
+        while self.live or len(asyncio.all_tasks()) > 1:
             for connection in list(self.live):
                 connection.transport.abort()
-        while self.live:  # noqa: ASYNC110  an abort is done a turn of the loop later
             await asyncio.sleep(0)
 
     def _connection(self) -> _Connection:
