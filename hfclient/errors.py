@@ -3,7 +3,8 @@
 HFClientError
 ├── InputError (a ValueError)         you: change the call; nothing was sent
 │   ├── MissingKeyError               you: there is no key for the place this call would go to
-│   └── MissingExtraError             you: an optional package is needed; the message has the pip command
+│   ├── MissingExtraError             you: an optional package is needed; the message has the pip command
+│   └── InputTooLongError             you: the prompt has more tokens than the model takes
 ├── RoutingError                      no provider could be found for this call
 │   ├── NoProviderError               you: nobody, or not the provider you named, serves this model for this task
 │   └── HubError                      wait: the Hub, or the router, could not tell of a model
@@ -29,6 +30,10 @@ HFClientError
 │       ├── TruncatedStreamError      it ended without a finish reason and without [DONE]
 │       ├── EventTooLargeError        one event was larger than `max_event_bytes`
 │       └── StreamClosedError         you: the stream was left before its end
+├── EngineError                       this machine: a model on it failed
+│   ├── ModelFilesError               you: the model's files are missing, or cannot be loaded here
+│   ├── OutOfMemoryError              you: the model or this call needs more memory than there is (a MemoryError)
+│   └── EngineCrashedError            the model's thread broke down; the next call starts it anew
 └── TransportError                    the network
     ├── ConnectionFailedError         nothing was sent; safe to try again
     ├── ConnectionLostError           the connection broke after the request had begun
@@ -52,20 +57,25 @@ __all__ = [
     "ConnectionLostError",
     "CreditsError",
     "DeadlineError",
+    "EngineCrashedError",
+    "EngineError",
     "EventTooLargeError",
     "HFClientError",
     "HubError",
     "InputError",
+    "InputTooLongError",
     "JobCancelledError",
     "JobError",
     "JobFailedError",
     "MissingExtraError",
     "MissingKeyError",
+    "ModelFilesError",
     "ModelLoadingError",
     "NoProviderError",
     "NotAStreamError",
     "NotFoundError",
     "NotSupportedError",
+    "OutOfMemoryError",
     "OutputParseError",
     "PermissionDeniedError",
     "RateLimitError",
@@ -147,6 +157,10 @@ class MissingKeyError(InputError):
 
 class MissingExtraError(InputError, ImportError):
     """An optional package is needed for this; the advice names the pip command."""
+
+
+class InputTooLongError(InputError):
+    """The prompt has more tokens than the model on this machine takes, or than `max_input_length` allows."""
 
 
 class RoutingError(HFClientError):
@@ -297,6 +311,26 @@ class EventTooLargeError(StreamError):
 
 class StreamClosedError(StreamError):
     """The stream was left before its end, so there is nothing more to read from it."""
+
+
+class EngineError(HFClientError):
+    """A model on this machine failed."""
+
+
+class ModelFilesError(EngineError):
+    """The model's files are not on this machine, or are not of a kind that can be loaded."""
+
+
+class OutOfMemoryError(EngineError, MemoryError):
+    """There is not enough memory for the model, or for this call of it; the engine goes on serving others."""
+
+    default_advice = "Use a smaller or quantized model, a shorter prompt, or fewer calls at once (max_sequences)."
+
+
+class EngineCrashedError(EngineError):
+    """The thread that runs the model broke down, with all that was under way in it."""
+
+    default_advice = "Call again: the model is loaded anew. If it happens again, please report it with the log."
 
 
 class TransportError(HFClientError):
