@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from hfclient.client import Client
     from hfclient.flow import Progress
     from hfclient.job import Job
+    from hfclient.local.options import LocalOptions
     from hfclient.mapping import Mapped
     from hfclient.media import Media
     from hfclient.provider import Provider, Task
@@ -60,6 +61,7 @@ _HOMES = {
     "hfclient.client": ("Client",),
     "hfclient.flow": ("Progress",),
     "hfclient.job": ("Job",),
+    "hfclient.local.options": ("LocalOptions",),
     "hfclient.mapping": ("Mapped",),
     "hfclient.media": ("Media",),
     "hfclient.provider": ("Provider", "Task"),
@@ -109,6 +111,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Client",
     "Job",
+    "LocalOptions",
     "Mapped",
     "Media",
     "Message",

@@ -1,4 +1,4 @@
-"""A chat put together again from its chunks."""
+"""A chat, or a text, put together again from its chunks."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from hfclient.types.chat import (
     ToolCallDelta,
     Usage,
 )
+from hfclient.types.text import TextGeneration, TextGenerationChunk, Token
 
 # Where every piece repeats them, one is meant.
 _SAID_ONCE = frozenset({"id", "type", "name", "role", "index"})
@@ -243,3 +244,37 @@ def _finished_call(call: _ToolCall) -> Mapping[str, Any]:
         extras = settled(call.function_extras)
         finished["function"] = {**extras, "name": call.name, "arguments": "".join(call.arguments)}
     return finished
+
+
+class TextAssembly:
+    """Adds piece to piece."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+        self._tokens: list[Token] = []
+        self._details: dict[str, Any] = {}
+        self._known: dict[str, Any] = {}
+
+    def add(self, chunk: TextGenerationChunk) -> None:
+        self._texts.append(chunk.text)
+        if chunk.token is not None:
+            self._tokens.append(chunk.token)
+        if chunk.details:
+            join(self._details, chunk.details, texts_grow=False)
+        if chunk.generated_text is not None:  # the server's own word for the whole, even if it is nothing
+            self._known["generated_text"] = chunk.generated_text
+        told = {name: getattr(chunk, name) for name in ("finish_reason", "model", "usage")}
+        self._known |= {name: value for name, value in told.items() if value}
+
+    def whole(self) -> bool:
+        return "finish_reason" in self._known or "generated_text" in self._known
+
+    def result(self) -> TextGeneration | None:
+        if not self._texts:
+            return None
+        details = settled(self._details)
+        if details and self._tokens:  # the whole answer would list them there
+            details["tokens"] = [token.model_dump() for token in self._tokens]
+        return TextGeneration.model_validate(
+            {"generated_text": "".join(self._texts), **self._known, "details": details or None}
+        )

@@ -107,13 +107,25 @@ def run_soon(loop: EventLoopToken, work: Work[None]) -> None:
     """Run this in the event loop it belongs to, from wherever the garbage collector may be; a loop that is over needs
     no cleaning up."""
     native: Any = loop.native_token
+    if isinstance(native, asyncio.AbstractEventLoop):
+        called = call_soon(loop, partial(_start_task, native, partial(_quietly, work)))
+    else:
+        called = call_soon(loop, partial(_start_system_task, work))
+    if not called:
+        logger.debug(TOO_LATE)
+
+
+def call_soon(loop: EventLoopToken, function: Callable[[], Any]) -> bool:
+    """Call this in the event loop, from any thread; False where the loop is over."""
+    native: Any = loop.native_token
     try:
         if isinstance(native, asyncio.AbstractEventLoop):
-            native.call_soon_threadsafe(_start_task, native, partial(_quietly, work))
+            native.call_soon_threadsafe(function)
         else:
-            native.run_sync_soon(_start_system_task, work)
+            native.run_sync_soon(function)
     except RuntimeError:
-        logger.debug(TOO_LATE)
+        return False
+    return True
 
 
 def _start_task(loop: asyncio.AbstractEventLoop, work: Work[None]) -> asyncio.Task[None]:

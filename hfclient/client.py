@@ -17,8 +17,9 @@ from hfclient.call import ProviderChoice, TimeoutChoice, unknown_option, unknown
 from hfclient.catalogue import Catalogue
 from hfclient.credentials import Keys
 from hfclient.defaults import Defaults, checked_text
-from hfclient.dispatch import Dispatcher, Side
+from hfclient.dispatch import Dispatcher, Sides
 from hfclient.errors import InputError
+from hfclient.local.options import LocalOptions, Surroundings, checked_options
 from hfclient.mapping import ItemT, Mapped, OnError, T
 from hfclient.pools import MAX_CONNECTIONS
 from hfclient.redact import Redactor, Secret, safe_url
@@ -39,6 +40,7 @@ from hfclient.single_flight import SingleFlight
 from hfclient.sse import MAX_EVENT_BYTES
 from hfclient.tasks import anything
 from hfclient.tasks.chat import Chat, ChatSettings
+from hfclient.tasks.local_models import Local
 from hfclient.tasks.models import Models
 from hfclient.transport import Transport
 
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
     from hfclient.sandbox import Sandbox
 
 DEFAULT_NAMES = ("provider", "model", "bill_to", "base_url", "timeout", "deadline", "retry", "headers")
-CONNECTION_NAMES = ("http_client", "transport", "max_connections", "max_event_bytes", "semconv", "sandbox")
+CONNECTION_NAMES = ("http_client", "transport", "max_connections", "max_event_bytes", "semconv", "sandbox", "local")
 
 # Asked of a client by name, what belongs to a call is told where it goes.
 OF_A_CHAT = {
@@ -109,14 +111,17 @@ class Shared:
     catalogue: Catalogue
     registry: Registry
     login: Login
-    sides: dict[str, Side]
+    sides: Sides
     semconv: Semconv
     max_event_bytes: int
 
     @classmethod
-    def anew(cls, settings: Settings, transport: Transport, semconv: Semconv, max_event_bytes: int) -> Shared:
+    def anew(
+        cls, settings: Settings, transport: Transport, local: LocalOptions, semconv: Semconv, max_event_bytes: int
+    ) -> Shared:
         catalogue = Catalogue(transport, settings.hub_url, settings.router_url)
-        return cls(settings, transport, catalogue, Registry(), Login(), {}, semconv, max_event_bytes)
+        sides = Sides(Surroundings(local, settings.hub_url, offline=not settings.may_reach_the_hub))
+        return cls(settings, transport, catalogue, Registry(), Login(), sides, semconv, max_event_bytes)
 
 
 class Client:
@@ -136,6 +141,8 @@ class Client:
     dispatcher: Dispatcher
     models: Models
     """`client.models.list(...)` and `.get(...)`: what models there are, who serves them, for how much."""
+    local: Local
+    """`client.local.load(...)`, `.unload(...)` and `.loaded()`: the models that run on this machine."""
 
     def __init__(
         self,
@@ -156,6 +163,7 @@ class Client:
         max_event_bytes: int = MAX_EVENT_BYTES,
         semconv: Semconv | None = None,
         sandbox: bool | Sandbox | None = None,
+        local: LocalOptions | None = None,
         **unknown: Never,
     ) -> None:
         for name in unknown:
@@ -167,9 +175,8 @@ class Client:
 
             settings, token, http_client = enter(sandbox, settings, token, http_client, transport)
         given = (provider, model, bill_to, base_url, timeout, deadline, retry, headers)
-        defaults = Defaults().changed(
-            {name: value for name, value in zip(DEFAULT_NAMES, given, strict=True) if value is not None}
-        )
+        named = zip(DEFAULT_NAMES, given, strict=True)
+        defaults = Defaults().changed({name: value for name, value in named if value is not None})
         kind = cast("TransportKind", one_of("transport", transport, TRANSPORTS)) if transport else settings.transport
         connections = Transport(
             kind=kind,
@@ -178,7 +185,9 @@ class Client:
             network=settings.network,
         )
         names = cast("Semconv", one_of("semconv", semconv, SEMCONVS)) if semconv else settings.semconv
-        shared = Shared.anew(settings, connections, names, whole("max_event_bytes", max_event_bytes))
+        shared = Shared.anew(
+            settings, connections, checked_options(local), names, whole("max_event_bytes", max_event_bytes)
+        )
         self._become(defaults, _given_keys(token, defaults, {} if keys is None else keys), shared)
 
     @classmethod
@@ -224,6 +233,7 @@ class Client:
             "_shared": shared,
             "dispatcher": Dispatcher(router, remote, shared.sides, shared.semconv),
             "models": Models(router),
+            "local": Local(router, shared.sides),
         }
         for name, part in parts.items():
             object.__setattr__(self, name, part)
@@ -326,8 +336,7 @@ class Client:
     async def aclose(self) -> None:
         """Close the connections, those of its copies too, and whatever providers run in this process."""
         try:
-            for side in self._shared.sides.values():
-                await side.aclose()
+            await self._shared.sides.aclose()
         finally:
             await self._shared.transport.aclose()
 

@@ -15,8 +15,10 @@ from hfclient.errors import (
     ConnectionLostError,
     CreditsError,
     DeadlineError,
+    EngineError,
     HFClientError,
     InputError,
+    MissingExtraError,
     ModelLoadingError,
     NotFoundError,
     NotSupportedError,
@@ -28,6 +30,7 @@ from hfclient.errors import (
     TimedOutError,
 )
 from hfclient.flow import Fetched
+from hfclient.local.options import Surroundings
 from hfclient.provider import Provider
 from hfclient.remote import Remote
 from hfclient.route import Route
@@ -52,6 +55,8 @@ MOVES_ON = (
     NotSupportedError,
     NotFoundError,
     CreditsError,
+    EngineError,
+    MissingExtraError,
 )
 BUSY = re.compile(r"(?i)\b(429|5\d\d)\b|overload|rate.?limit|unavailable|at capacity")
 
@@ -77,10 +82,30 @@ class Side(Protocol):
     async def aclose(self) -> None: ...
 
 
+class Sides:
+    """The sides of the providers that run in this process, opened when they are first needed."""
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._surroundings = surroundings
+        self._opened: dict[str, Side] = {}
+
+    def of(self, provider: Provider) -> Side | None:
+        """The provider's own side; None for one that is reached over the network."""
+        if provider.opens is None:
+            return None
+        if provider.name not in self._opened:
+            self._opened[provider.name] = provider.opens(self._surroundings)
+        return self._opened[provider.name]
+
+    async def aclose(self) -> None:
+        for side in self._opened.values():
+            await side.aclose()
+
+
 class Dispatcher:
     """Every call of every client takes this way."""
 
-    def __init__(self, router: Router, remote: Remote, sides: dict[str, Side], semconv: Semconv) -> None:
+    def __init__(self, router: Router, remote: Remote, sides: Sides, semconv: Semconv) -> None:
         self._router = router
         self._remote = remote
         self._sides = sides
@@ -149,21 +174,14 @@ class Dispatcher:
         """The first route that serves the call; the story of those that did not stays with the trip."""
         routes = await find(self._router, trip.call, trip)
         for route, following in zip(routes, [*routes[1:], None], strict=True):
-            trip.set_out(route.provider.name, route.base_url, may_move_on=following is not None)
+            trip.set_out(route.provider.name, route.base_url, route.model_id, may_move_on=following is not None)
             try:
-                return await do(self._side_of(route.provider), route)
+                return await do(self._sides.of(route.provider) or self._remote, route)
             except HFClientError as error:
                 if following is None or trip.committed or not moves_on(error):
                     raise
                 trip.moved_on(route.provider.name, error, following.provider.name)
         raise AssertionError("a router gives at least one route")  # pragma: no cover
-
-    def _side_of(self, provider: Provider) -> Side:
-        if provider.opens is None:
-            return self._remote
-        if provider.name not in self._sides:
-            self._sides[provider.name] = provider.opens()
-        return self._sides[provider.name]
 
 
 async def _kept(result: Any, call: Call) -> File | Fetched:

@@ -11,6 +11,7 @@ from hfclient.flow import Flow, StreamPlan
 if TYPE_CHECKING:
     from hfclient.call import Call
     from hfclient.dispatch import Side
+    from hfclient.local.options import Surroundings
     from hfclient.route import Route
     from hfclient.ticket import JobPlan
 
@@ -41,7 +42,8 @@ class Provider:
     `variables` are the environment variables its own key is usually kept in; that key travels in `key_header`, after
     the word `scheme`. `routed` says that the Hugging Face router leads to it, `mapped` that the Hub knows its model
     ids. `otherwise` is how it is asked for a task that has no function here. `opens`, for one that needs no network,
-    makes the side of the dispatcher that runs its calls in this process.
+    makes the side of the dispatcher that runs its calls in this process, by the client's `local=` options;
+    `default_model` is what such a one runs where no model is named.
     """
 
     name: str
@@ -54,4 +56,5 @@ class Provider:
     routed: bool = True
     mapped: bool = True
     otherwise: Task | None = None
-    opens: Callable[[], Side] | None = None
+    opens: Callable[[Surroundings], Side] | None = None
+    default_model: str | None = None

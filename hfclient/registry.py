@@ -13,10 +13,12 @@ from typing import cast
 
 from hfclient.call import nearest, spoken, task_named
 from hfclient.errors import InputError
+from hfclient.local import LOCAL
 from hfclient.provider import Provider
 from hfclient.providers.table import PROVIDERS
 
 GROUP = "hfclient.providers"
+BUILT_IN = (*PROVIDERS, LOCAL)
 
 logger = logging.getLogger("hfclient")
 
@@ -24,7 +26,7 @@ logger = logging.getLogger("hfclient")
 class Registry:
     """The providers by name."""
 
-    def __init__(self, providers: Iterable[Provider] = PROVIDERS) -> None:
+    def __init__(self, providers: Iterable[Provider] = BUILT_IN) -> None:
         self._own = {provider.name: provider for provider in providers}
         self._brought: dict[str, Provider] | None = None
 

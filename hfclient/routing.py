@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from hfclient.call import Call, function_for, spoken, unknown_provider
 from hfclient.catalogue import Catalogue
-from hfclient.choice import ROUTED_TASKS, choice_of, in_order
+from hfclient.choice import ROUTED_TASKS, Choice, choice_of, in_order
 from hfclient.credentials import Key, Keys, is_hugging_face, origin_of
 from hfclient.errors import HFClientError, HubError, InputError, MissingKeyError, NoProviderError, NotFoundError
 from hfclient.hub import Entry
@@ -57,13 +57,11 @@ class Router:
         choice = choice_of(call, lambda name: self.registry.find(name) is not None)
         if choice.providers == ("auto",) and call.task in ROUTED_TASKS:
             return [await self._to_router(call, choice.model)]
-        if choice.model is None:
-            raise InputError(f"No model is named for {spoken(call.task)}.", advice='Pass model="org/name".')
         found: list[Route] = []
         missed: list[HFClientError] = []
         for name in choice.providers:
             try:
-                found += await self._candidates(call, choice.model, name, choice.policy)
+                found += await self._candidates(call, self._model_for(call, choice, name), name, choice.policy)
             except (NoProviderError, MissingKeyError, HubError, NotFoundError) as error:
                 if len(choice.providers) > 1:
                     trip.passed_over(name, error)
@@ -87,6 +85,13 @@ class Router:
         if call.task in ROUTED_TASKS:
             return [await self._to_router(call, model)]
         return await self._to_anyone(call, model, policy)
+
+    def _model_for(self, call: Call, choice: Choice, name: str) -> str:
+        """The model that was named, or the one that this provider runs where none is."""
+        model = choice.model or (None if name == "auto" else self._known(name).default_model)
+        if model is None:
+            raise InputError(f"No model is named for {spoken(call.task)}.", advice='Pass model="org/name".')
+        return model
 
     def _known(self, name: str) -> Provider:
         provider = self.registry.find(name)
@@ -112,6 +117,9 @@ class Router:
                 advice="Name one provider, or none, beside base_url=.",
             )
         provider = self._known(names[0]) if names else ENDPOINT
+        if provider.opens:
+            said = f"{provider.name} runs in this process, and base_url= leads elsewhere."
+            raise InputError(said, advice="Keep one of provider= and base_url=.")
         task = _task_of(provider, call)
         key = await self._key_for_endpoint(base_url, provider, task)
         billed = _billed(call) if is_hugging_face(base_url) else {}
@@ -134,7 +142,7 @@ class Router:
     async def _to_provider(self, call: Call, model: str, provider: Provider) -> Route:
         task = _task_of(provider, call)
         if provider.opens:
-            return Route(provider, task, model, provider.url)
+            return Route(provider, task, model, provider.url, await self.hugging_face_key())
         address = await self._address(provider, task)
         entry = await self._entry_of(call, model, provider, routed=address.routed) if provider.mapped else None
         if entry is None:

@@ -49,6 +49,11 @@ class Settings:
             sandbox=_choice("HFCLIENT_SANDBOX", ("0", "1")) == "1",
         )
 
+    @property
+    def may_reach_the_hub(self) -> bool:
+        """Whether a file may be fetched from there, by other means than our connections, which know by themselves."""
+        return self.network == "any" and not self.sandbox
+
 
 def _choice(variable: str, choices: tuple[str, ...]) -> str:
     return one_of(variable, os.environ.get(variable), choices)

@@ -33,6 +33,7 @@ class Trip:
     price: Callable[[str | None, str], Pricing | None] = _not_known
     started: float = field(default_factory=lambda: clock.now())  # noqa: PLW0108  looked up anew: a test may replace it
     provider: str | None = None
+    model: str | None = None
     attempts: list[Attempt] = field(default_factory=list[Attempt])
     status: int | None = None
     request_id: str | None = None
@@ -52,9 +53,10 @@ class Trip:
         if scope.cancelled_caught:
             raise too_late(self.call.deadline)
 
-    def set_out(self, provider: str, url: str, *, may_move_on: bool = False) -> None:
+    def set_out(self, provider: str, url: str, model_id: str | None = None, *, may_move_on: bool = False) -> None:
         """The call goes to this provider now; there may be another to move on to."""
         self.may_move_on = may_move_on
+        self.model = self.call.model or model_id  # a provider may have a model for those who name none
         self.provider, self.status, self.request_id, self.headers = provider, None, None, {}
         self.committed = False
         self.undo = None
@@ -93,7 +95,7 @@ class Trip:
         final = Attempt(provider, self.status, None, self.request_id)
         return Meta(
             provider=provider,
-            model=self.call.model,
+            model=self.model or self.call.model,
             request_id=self.request_id,
             status=self.status,
             headers=self.headers,
@@ -106,7 +108,7 @@ class Trip:
     def locate(self, error: HFClientError) -> None:
         """Write into an error on its way out where the call had got to."""
         error.provider = error.provider or self.provider
-        error.model = error.model or self.call.model
+        error.model = error.model or self.model or self.call.model
         error.task = error.task or self.call.task
         if isinstance(error, ResponseError):
             error.status, error.request_id = error.status or self.status, error.request_id or self.request_id

@@ -617,7 +617,7 @@ async def test_sides_are_closed_with_the_client() -> None:
     plain = Client(model=MODEL)
     from hfclient.providers.table import ROUTER
 
-    plain._shared.registry._own["here"] = Provider("here", "local:", ROUTER.tasks, opens=Side)  # type: ignore[arg-type]
+    plain._shared.registry._own["here"] = Provider("here", "local:", ROUTER.tasks, opens=lambda _: Side())  # type: ignore[arg-type]
     client = plain.with_options(provider="here")
     call = client.defaults.call("conversational", "hi", model=None, parameters={}, options={})
     assert await client.dispatcher.run(call) == "ran"

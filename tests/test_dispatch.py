@@ -675,7 +675,7 @@ def engine(bring: Any) -> Engine:
     made = Engine()
     opened: list[Engine] = []
 
-    def opens() -> Engine:
+    def opens(surroundings: object) -> Engine:
         assert not opened, "one engine serves all calls of a client and its copies"
         opened.append(made)
         return made

@@ -873,7 +873,7 @@ async def test_a_provider_that_needs_no_network_is_opened_once(internet: Interne
         async def aclose(self) -> None:
             opened.append("closed")
 
-    def open_side() -> Side:
+    def open_side(surroundings: object) -> Side:
         opened.append("opened")
         return Side()
 

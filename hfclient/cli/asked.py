@@ -12,6 +12,7 @@ import click
 
 from hfclient.cli.default_models import DEFAULT_MODELS
 from hfclient.cli.printing import is_terminal
+from hfclient.local import LOCAL
 
 if TYPE_CHECKING:
     from hfclient.client import Client
@@ -37,8 +38,10 @@ class Asked:
     curl: bool = False
 
     def model_for(self, task: str) -> str | None:
-        """The model that was named, or the usual one; an address of one's own may well have one alone."""
-        return self.model or (None if self.base_url else DEFAULT_MODELS.get(task))
+        """The model that was named, or the usual one; an address of one's own may well have one alone, and this
+        machine has one in the box."""
+        elsewhere = self.base_url or self.provider == LOCAL.name
+        return self.model or (None if elsewhere else DEFAULT_MODELS.get(task))
 
     def client(self, **more: Any) -> Client:
         from hfclient.client import Client

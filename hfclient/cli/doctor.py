@@ -25,6 +25,8 @@ EXTRAS = {
     "aiohttp": ("httpx_aiohttp", "another carrier, for very many calls at once"),
     "cli": ("rich", "progress bars"),
     "sandbox": ("uvicorn", "hfclient sandbox"),
+    "torch": ("torch", "models on this machine, by PyTorch"),
+    "mlx": ("mlx_lm", "models on this machine, by MLX"),
 }
 BESIDE = {"numpy": "vectors and sound as arrays", "PIL": "pictures as PIL images", "opentelemetry.sdk": "traces"}
 

@@ -80,6 +80,22 @@ class LocalOptions:
         return LocalOptions(**{**{name: getattr(self, name) for name in known}, **changes})
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What there is around the models of one client: its options, the Hub it knows, and whether that may be asked."""
+
+    options: LocalOptions
+    hub_url: str
+    offline: bool = False
+
+
+def checked_options(options: LocalOptions | None) -> LocalOptions:
+    """What `Client(local=…)` was given."""
+    if not isinstance(options, LocalOptions | None):
+        raise InputError(f"local={options!r} is no LocalOptions.", advice='Pass LocalOptions(engine="torch", …).')
+    return options or LocalOptions()
+
+
 _CHOICES: Mapping[str, tuple[object, ...]] = {
     "engine": get_args(EngineName),
     "dtype": get_args(Dtype),

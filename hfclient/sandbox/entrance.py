@@ -29,5 +29,5 @@ def enter(
         return settings, token, http_client
     if http_client or transport:
         raise InputError("A sandbox has connections of its own.", advice="Leave out http_client= and transport=.")
-    settings = replace(settings, hub_url=HUB_URL, router_url=ROUTER_URL)
+    settings = replace(settings, hub_url=HUB_URL, router_url=ROUTER_URL, sandbox=True)
     return settings, token or TOKEN, httpx.AsyncClient(transport=SandboxTransport(sandbox))

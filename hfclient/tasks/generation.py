@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from typing_extensions import TypedDict, Unpack
 
-from hfclient.assembly import join, settled
+from hfclient.assembly import TextAssembly
 from hfclient.call import Options
 from hfclient.stream import Stream
 from hfclient.tasks.arguments import Text, ask, call_of
-from hfclient.types.text import TextGeneration, TextGenerationChunk, Token
+from hfclient.types.text import TextGeneration, TextGenerationChunk
 
 if TYPE_CHECKING:
     from hfclient.client import Client
@@ -45,40 +45,6 @@ class TextGenerationParameters(TypedDict, total=False):
 
 class TextGenerationOptions(TextGenerationParameters, Options, total=False):
     """Everything a text generation takes besides prompt and model."""
-
-
-class TextAssembly:
-    """Adds piece to piece."""
-
-    def __init__(self) -> None:
-        self._texts: list[str] = []
-        self._tokens: list[Token] = []
-        self._details: dict[str, Any] = {}
-        self._known: dict[str, Any] = {}
-
-    def add(self, chunk: TextGenerationChunk) -> None:
-        self._texts.append(chunk.text)
-        if chunk.token is not None:
-            self._tokens.append(chunk.token)
-        if chunk.details:
-            join(self._details, chunk.details, texts_grow=False)
-        if chunk.generated_text is not None:  # the server's own word for the whole, even if it is nothing
-            self._known["generated_text"] = chunk.generated_text
-        told = {name: getattr(chunk, name) for name in ("finish_reason", "model", "usage")}
-        self._known |= {name: value for name, value in told.items() if value}
-
-    def whole(self) -> bool:
-        return "finish_reason" in self._known or "generated_text" in self._known
-
-    def result(self) -> TextGeneration | None:
-        if not self._texts:
-            return None
-        details = settled(self._details)
-        if details and self._tokens:  # the whole answer would list them there
-            details["tokens"] = [token.model_dump() for token in self._tokens]
-        return TextGeneration.model_validate(
-            {"generated_text": "".join(self._texts), **self._known, "details": details or None}
-        )
 
 
 async def text_generation(
