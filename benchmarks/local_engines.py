@@ -312,7 +312,7 @@ def main() -> None:
         for engine in ("torch", "mlx"):
             if f"hfclient {engine}" in asked.only:
                 loading, writing = held_in_a_fresh_process(model, engine)
-                print(f"{engine}: the event loop stood still for at most {loading:.0f} ms loading, {writing:.0f} ms writing")
+                print(f"{engine}: the event loop stood still for {loading:.0f} ms loading, {writing:.0f} ms writing")
 
 
 CONTENDERS = [
