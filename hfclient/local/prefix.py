@@ -63,6 +63,11 @@ class PrefixStore(Generic[Payload]):
         self._prefixes.append(prefix)
         self.size += prefix.size
 
+    def replace(self, prefix: Prefix[Payload], shorter: Prefix[Payload]) -> None:
+        """Keep only the beginning of one that is there."""
+        self._drop(prefix)
+        self.put(shorter)
+
     def clear(self) -> int:
         """Keep nothing; gives the bytes that were taken."""
         freed, self.size = self.size, 0

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
+from weakref import WeakSet
 
 from hfclient.extras import extra
 
@@ -75,6 +76,8 @@ def _rebuilt(cache: Cache, one: Callable[[Tensor], Tensor]) -> Cache:
         state: Any = layer.__dict__
         for name in list(state):
             state[name] = _mapped(state[name], one)
+        if isinstance(layer, RoomyLayer) and layer.room is not None:
+            layer.room.readers.add(layer)
     return rebuilt
 
 
@@ -102,18 +105,25 @@ def _tensors(value: object) -> Iterator[Tensor]:
 
 @dataclass(slots=True, eq=False)
 class Room:
-    """Keys and values of one layer, and how many of their columns are written; the rest is room for what comes."""
+    """Keys and values of one layer, and how many of their columns are written; the rest is room for what comes.
+    `readers` are the layers that show some of it."""
 
     keys: Tensor
     values: Tensor
     filled: int
+    readers: WeakSet[RoomyLayer] = field(default_factory=WeakSet["RoomyLayer"])
+
+    def leave_behind(self, start: int) -> None:
+        """Forget the columns from here on, where nobody is left who shows them."""
+        if self.filled > start and all(reader.get_seq_length() <= start for reader in self.readers):
+            self.filled = start
 
 
 class RoomyLayer(caches.DynamicLayer):  # type: ignore[misc]  # the framework is Any
     """A layer that writes the next tokens into the room behind the last ones, so that those need not be copied.
 
     Several may share a room, as far as they have the same tokens: the first to go on does so in place, and whoever
-    finds the room behind its own tokens taken moves to one of its own.
+    finds the room behind its own tokens taken moves to one of its own, unless those who took it are gone.
     """
 
     def __init__(self, room: Room | None = None) -> None:
@@ -121,6 +131,7 @@ class RoomyLayer(caches.DynamicLayer):  # type: ignore[misc]  # the framework is
         self.room = room
         if room is not None:
             self.lazy_initialization(room.keys, room.values)
+            room.readers.add(self)
             self._show(room, room.filled)
 
     @property
@@ -134,13 +145,23 @@ class RoomyLayer(caches.DynamicLayer):  # type: ignore[misc]  # the framework is
             self.lazy_initialization(key_states, value_states)
             self.keys, self.values = key_states[:, :, :0], value_states[:, :, :0]
         room = self.room
+        if room is not None:
+            room.leave_behind(start)
         if room is None or room.filled != start or end > room.keys.shape[2]:
-            room = self.room = _room([self], start, end)
+            room = self._moved(start, end)
         room.keys[:, :, start:end] = key_states
         room.values[:, :, start:end] = value_states
         room.filled = end
         self._show(room, end)
         return self.keys, self.values
+
+    def _moved(self, start: int, end: int) -> Room:
+        """Into a room of its own."""
+        if self.room is not None:
+            self.room.readers.discard(self)
+        room = self.room = _room([self], start, end)
+        room.readers.add(self)
+        return room
 
     def undo(self, length: int) -> None:
         """Be as when there were only so many tokens, in a room that nobody shares."""

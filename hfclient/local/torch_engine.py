@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -17,7 +17,7 @@ from hfclient.local.prefix import Prefix, PrefixStore
 from hfclient.local.sampling import Chosen, Sampler
 from hfclient.local.scheduler import Scheduler
 from hfclient.local.torch_batch import runner_of
-from hfclient.local.torch_cache import Cache, Known, is_divisible, size_of
+from hfclient.local.torch_cache import Cache, Known, cut, is_divisible, size_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 torch: Any = extra("torch", "'hfclient[torch]'", needed_by="Running a model on PyTorch")
 
 Tensor: TypeAlias = Any
+
+MOST_PROMPTS = 8  # that are read in one step
+WORTH_KEEPING = 8  # a prefix is cut to what a prompt has in common with it, unless that takes away such a part of it
 
 
 @dataclass(slots=True)
@@ -71,7 +74,7 @@ class _Text:
 class TorchEngine:
     """Writes with a causal language model of transformers.
 
-    A step reads at most `prefill_chunk` tokens of one prompt and writes one token for each of at most `max_sequences`
+    A step reads at most `prefill_chunk` tokens of prompts and writes one token for each of at most `max_sequences`
     generations; models whose caches cannot stand side by side are run for one at a time.
     """
 
@@ -148,23 +151,32 @@ class TorchEngine:
         return self._runner.write([self._texts[each].tokens[-1] for each in self._runner.rows])
 
     def _read(self) -> list[Written]:
-        """A piece of the prompt whose turn it is, and its first token if that was the last piece."""
-        reading = self._scheduler.reading
-        if reading is None:
-            return []
-        text = self._texts[reading]
+        """A piece of a long prompt, or several short ones: those who come together are soon written for together. Even
+        the shortest counts as some tokens, for it takes as long."""
+        told: list[Written] = []
+        room = self._chunk
+        while room > 0 and (reading := self._scheduler.reading) is not None:
+            text = self._texts[reading]
+            count, written = self._read_on(text, room)
+            told += written
+            room -= max(count, self._chunk // MOST_PROMPTS)
+        return told
+
+    def _read_on(self, text: _Text, room: int) -> tuple[int, list[Written]]:
+        """So many tokens of a prompt, and the first token of the text if those were its last."""
         try:
             known = text.known = text.known or self._begun(text)
-            scores = self._runner.read(text.tokens[known.length : known.length + self._chunk], known)
+            piece = text.tokens[known.length : known.length + room]
+            scores = self._runner.read(piece, known)
         except BaseException as error:
             if not isinstance(error, Exception):
                 raise
-            return [self._failed(text, error)]
-        if known.length < len(text.tokens):
-            return []
-        self._memory_allowing(self._keep, text)
-        self._scheduler.read(reading)
-        return self._choose([text], scores)
+            return 0, [self._failed(text, error)]
+        if known.length == len(text.tokens):
+            self._memory_allowing(self._keep, text)
+            self._scheduler.read(text.id)
+            return len(piece), self._choose([text], scores)
+        return len(piece), []
 
     def _begun(self, text: _Text) -> Known:
         """What is known of the prompt from before; its last token is always read, for what may follow it."""
@@ -173,7 +185,14 @@ class TorchEngine:
         prefix, text.cached = self._prefixes.longest(text.tokens[:-1])
         if prefix is None:
             return Known(self._runner.blank())
-        return Known(self._runner.reused(prefix.payload, len(prefix.tokens) - text.cached), text.cached)
+        surplus = len(prefix.tokens) - text.cached
+        cache = self._runner.reused(prefix.payload, surplus)
+        if 0 < surplus <= text.cached // WORTH_KEEPING:
+            # The old end would force a copy of all that comes before it on whoever goes on in another way.
+            self._prefixes.replace(
+                prefix, replace(prefix, tokens=prefix.tokens[: text.cached], payload=cut(prefix.payload, surplus))
+            )
+        return Known(cache, text.cached)
 
     def _choose(self, texts: Sequence[_Text], scores: Tensor) -> list[Written]:
         likeliest = scores.argmax(dim=-1).tolist()

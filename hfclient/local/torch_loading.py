@@ -18,6 +18,7 @@ from hfclient.local.files import ModelFiles
 from hfclient.local.options import LocalOptions
 from hfclient.local.quiet import quiet
 from hfclient.local.torch_device import device_of, dtype_of
+from hfclient.local.torch_linear import quicken
 from hfclient.local.vocabulary import missing_package, need_gguf, tokenizer_of
 
 _NEEDED_BY = "Running a model on PyTorch"
@@ -51,6 +52,7 @@ def load(files: ModelFiles, options: LocalOptions) -> Loaded:
     settings = {**_settings(files, options, device), **_quantization(files, options, device)}
     settings |= _attention(options, device)
     model = _model(files, settings).eval().requires_grad_(requires_grad=False)
+    quicken(model)
     tokenizer = tokenizer_of(files, options)
     from hfclient.local.torch_engine import TorchEngine  # noqa: PLC0415  only once there is a model to run
 

@@ -99,6 +99,43 @@ def test_one_that_joins_is_read_alone_and_written_with_the_rest(kind: str) -> No
         assert desk.passes[9:] == [(2, 1)]
 
 
+@ordinary
+def test_short_prompts_are_read_several_in_a_step(kind: str) -> None:
+    """Those who come together are written for together from the second step on, as many as a piece has room for."""
+    with desk_of(kind, prefill_chunk=64) as desk:
+        asked = [desk.ask(prompt_of(3 + each), 5) for each in range(10)]
+        desk.step()
+        assert [len(desk.tokens(each)) for each in asked] == [1] * 8 + [0] * 2
+        desk.step()
+        assert [len(desk.tokens(each)) for each in asked] == [2] * 8 + [1] * 2
+        desk.finish()
+        assert max(rows for rows, _ in desk.passes) == 10
+        long = [desk.ask(prompt_of(40, each), 2) for each in range(2)]
+        desk.step()
+        assert [len(desk.tokens(each)) for each in long] == [1, 0]
+        desk.finish()
+
+
+@ordinary
+def test_another_ending_is_gone_on_from_in_place(kind: str) -> None:
+    """What few tokens were written after the common beginning give way, and nothing is copied; not while somebody
+    still goes on from them."""
+    with desk_of(kind, prefix_cache_bytes=64 * MIB) as desk:
+        beginning = prompt_of(80)
+        desk.write(beginning, 4)
+        (kept,) = desk.engine._prefixes._prefixes
+        room = kept.payload.layers[0].room.keys.data_ptr()
+        del kept
+        one, other = beginning + prompt_of(5, 1), beginning + prompt_of(6, 2)
+        assert desk.write(one, 4) == desk.reference(one, 4)
+        assert room in {each.payload.layers[0].room.keys.data_ptr() for each in desk.engine._prefixes._prefixes} | {
+            room
+        }
+        first, second = desk.ask(one, 12), desk.ask(other, 12)
+        desk.finish()
+        assert (desk.tokens(first), desk.tokens(second)) == (desk.reference(one, 12), desk.reference(other, 12))
+
+
 @pytest.mark.parametrize("kind", ["gemma3_text", "qwen3_next"])
 def test_others_wait_where_texts_cannot_stand_side_by_side(kind: str) -> None:
     """One is written after the other; one that is held lets the next go first."""
