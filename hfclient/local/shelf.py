@@ -21,6 +21,7 @@ from hfclient.errors import EngineCrashedError, OutOfMemoryError
 from hfclient.flow import Progress
 from hfclient.local.engine import Loaded
 from hfclient.local.files import ModelFiles
+from hfclient.local.framework import import_gently
 from hfclient.local.options import LocalOptions, Surroundings
 from hfclient.local.worker import Worker
 from hfclient.single_flight import SingleFlight
@@ -122,6 +123,7 @@ class Shelf:
         files = await self._found(name, kind, options, token, tell)
         from hfclient.local.memory import memory_of  # noqa: PLC0415  imports what only a first call needs
 
+        await anyio.to_thread.run_sync(import_gently, kind)
         needs = await anyio.to_thread.run_sync(memory_of, files, options, kind)
         await self._make_room(name, needs, options.memory_budget or usual_budget())
         try:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hfclient.local.torch_cache import RoomyLayer, cut, roomy, shared
-from hfclient.local.torch_linear import FEW, quicken
+from hfclient.local.torch_linear import FEW, FewRows, quicken
 from tests.local.torch_models import model_of
 
 
@@ -85,8 +85,7 @@ def test_the_quicker_product_is_the_same(rows: int, bias: bool) -> None:
     quick.load_state_dict(plain.state_dict())
     double = torch.nn.Linear(24, 40, dtype=torch.float64)
     quicken(torch.nn.Sequential(quick, double))
-    assert "forward" in vars(quick)
-    assert "forward" not in vars(double)
+    assert (type(quick), type(double)) == (FewRows, torch.nn.Linear)
     with torch.inference_mode():
         for shape in ((rows, 24), (rows, 1, 24), (1, rows, 24)):
             x = torch.randn(shape)
@@ -104,4 +103,5 @@ def test_a_whole_model_says_the_same() -> None:
         torch.testing.assert_close(model(ids).logits, before)
     finally:
         for layer in model.modules():
-            vars(layer).pop("forward", None)
+            if type(layer) is FewRows:
+                layer.__class__ = torch.nn.Linear
