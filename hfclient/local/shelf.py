@@ -71,6 +71,21 @@ class Slot:
     def gone(self) -> bool:
         return self.worker.ended
 
+    @property
+    def ready(self) -> bool:
+        return self.made is not None and not self.gone
+
+    def meet(self, loaded: Loaded) -> None:
+        """Get to know the model; done in its thread, by the first of those who waited for it."""
+        from hfclient.local.speaker import Speaker  # noqa: PLC0415  imports what only a first call needs
+
+        if self.made is None:
+            self.needs = max(self.needs, loaded.size)
+            self.loaded = LocalModel(
+                self.name, self.engine, loaded.device, loaded.size, loaded.context_length, busy=False
+            )
+            self.made = Speaker(self.name, loaded, self.options)
+
     def told(self) -> LocalModel:
         """What there is to know of it, as it stands."""
         return replace(cast("LocalModel", self.loaded), busy=self.worker.busy)
@@ -92,10 +107,8 @@ class Shelf:
         with other options than it has."""
         for _ in range(TRIES):  # it may be unloaded between being found and being claimed
             slot = self._slots.get(name)
-            if slot is None or slot.gone or (options is not None and slot.options != options):
-                slot = await self._flights.share(
-                    (name, repr(options)), partial(self._load, name, options or self._options, token, tell)
-                )
+            if slot is None or not slot.ready or (options is not None and slot.options != options):
+                slot = await self._flights.share((name, repr(options)), partial(self._load, name, options, token, tell))
             if slot.worker.claim():
                 self._touch(slot)
                 return slot
@@ -118,7 +131,8 @@ class Shelf:
         for slot in list(self._slots.values()):
             slot.worker.stop()
 
-    async def _load(self, name: str, options: LocalOptions, token: str | None, tell: Tell | None) -> Slot:
+    async def _load(self, name: str, wanted: LocalOptions | None, token: str | None, tell: Tell | None) -> Slot:
+        options = wanted or self._options
         kind = engine_for(options)
         files = await self._found(name, kind, options, token, tell)
         from hfclient.local.memory import memory_of  # noqa: PLC0415  imports what only a first call needs
@@ -126,30 +140,42 @@ class Shelf:
         await anyio.to_thread.run_sync(import_gently, kind)
         needs = await anyio.to_thread.run_sync(memory_of, files, options, kind)
         await self._make_room(name, needs, options.memory_budget or usual_budget())
+
+        def made() -> Slot:
+            load = partial(_load_with, kind, files, options)
+            return Slot(name, kind, options, Worker(name, load, idle_seconds=options.idle_unload), needs)
+
         try:
-            return await self._placed(name, kind, files, options, needs)
+            return await self._placed(name, made, wanted)
         except OutOfMemoryError:
             if not await self._evict(lambda _: True):
                 raise
-        return await self._placed(name, kind, files, options, needs)
+        return await self._placed(name, made, wanted)
 
-    async def _placed(self, name: str, kind: EngineKind, files: ModelFiles, options: LocalOptions, needs: int) -> Slot:
-        from hfclient.local.speaker import Speaker  # noqa: PLC0415  likewise
-
-        worker = Worker(name, partial(_load_with, kind, files, options), idle_seconds=options.idle_unload)
-        slot = Slot(name, kind, options, worker, needs)
+    async def _placed(self, name: str, make: Callable[[], Slot], wanted: LocalOptions | None) -> Slot:
+        """The model on its place, and loaded. Another event loop, or who came with other words for the same options,
+        may have begun to load it; it is claimed meanwhile, so that nobody unloads it to make room."""
         with self._lock:
-            before, self._slots[name] = self._slots.get(name), slot
+            before = slot = self._slots.get(name)
+            if slot is None or wanted not in (None, slot.options) or not slot.worker.claim():
+                slot = self._slots[name] = make()
+                slot.worker.claim()
         self._touch(slot)
-        await _stopped([before] if before else [])
-
-        def made(loaded: Loaded) -> tuple[Speaker, Loaded]:
-            return Speaker(name, loaded, options), loaded
-
-        slot.made, loaded = await worker.do(made)
-        slot.needs = max(needs, loaded.size)
-        slot.loaded = LocalModel(name, kind, loaded.device, loaded.size, loaded.context_length, busy=False)
+        try:
+            await _stopped([before] if before is not None and before is not slot else [])
+            await slot.worker.do(slot.meet)
+        except BaseException:
+            if slot.gone:
+                self._remove(slot)
+            raise
+        finally:
+            slot.worker.release()
         return slot
+
+    def _remove(self, slot: Slot) -> None:
+        with self._lock:
+            if self._slots.get(slot.name) is slot:
+                del self._slots[slot.name]
 
     async def _found(
         self, name: str, kind: EngineKind, options: LocalOptions, token: str | None, tell: Tell | None
@@ -204,7 +230,7 @@ class Shelf:
         evicted: list[Slot] = []
         with self._lock:
             for slot in sorted(self._slots.values(), key=lambda slot: slot.used):
-                if crowded(self._slots) and slot.name != sparing and not slot.worker.busy:
+                if crowded(self._slots) and slot.name != sparing and not (slot.gone or slot.worker.busy):
                     evicted.append(self._slots.pop(slot.name))
         await _stopped(evicted)
         return bool(evicted)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from hfclient import Progress
@@ -29,11 +31,13 @@ class House:
     """Where models come from in these tests: names found, and engines loaded, in order."""
 
     found: list[str] = field(default_factory=list)
+    loading: list[str] = field(default_factory=list)
     engines: dict[str, list[FakeEngine]] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
     failures: list[BaseException] = field(default_factory=list)
     gate: threading.Event = field(default_factory=threading.Event)
     given_up: list[bool] = field(default_factory=list)
+    weighing: threading.Event = field(default_factory=threading.Event)  # what is loaded waits for it
 
     def find(self, name: str, options: LocalOptions, **asked: Any) -> ModelFiles:
         self.found.append(name)
@@ -45,6 +49,8 @@ class House:
         return ModelFiles(name=name, folder=Path("x"))
 
     def load(self, kind: str, files: ModelFiles, options: LocalOptions) -> Loaded:
+        self.loading.append(files.name)
+        self.weighing.wait(20)
         if self.failures:
             raise self.failures.pop()
         engine = FakeEngine()
@@ -60,11 +66,13 @@ class House:
 def house(monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
     made = House()
     made.gate.set()
+    made.weighing.set()
     monkeypatch.setattr(models, "find", made.find)
     monkeypatch.setattr(memory, "memory_of", lambda files, options, kind: made.sizes.get(files.name, 100))
     monkeypatch.setattr(shelf, "_load_with", made.load)
     yield made
     made.gate.set()
+    made.weighing.set()
 
 
 def shelf_of(options: LocalOptions) -> Shelf:
@@ -89,6 +97,85 @@ async def test_a_model_is_loaded_once(house: House) -> None:
     assert (told.name, told.engine, told.device, told.size, told.busy) == ("a", "torch", "cpu", 100, False)
     await shelf.unload()
     assert (shelf.loaded(), house.alive) == ((), [])
+
+
+async def test_who_comes_while_a_model_is_loading_waits_for_it(house: House) -> None:
+    """Nobody is given a model that cannot be spoken to yet, and nobody loads it a second time."""
+    shelf = shelf_of(LocalOptions())
+    house.weighing.clear()
+    spoken_to: list[bool] = []
+
+    async def ask(**more: Any) -> None:
+        slot = await claim(shelf, "a", **more)
+        spoken_to.append(slot.made is not None)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(ask)
+        await until(lambda: house.loading == ["a"])
+        group.start_soon(ask)
+        group.start_soon(partial(ask, options=LocalOptions()))
+        await anyio.wait_all_tasks_blocked()
+        await anyio.to_thread.run_sync(lambda: None)
+        house.weighing.set()
+    assert (spoken_to, house.loading) == ([True] * 3, ["a"])
+    await shelf.unload()
+
+
+async def test_two_event_loops_load_a_model_once(house: House) -> None:
+    """Each loop has flights of its own; the model is one all the same."""
+    shelf = shelf_of(LocalOptions())
+    house.weighing.clear()
+    names: list[str] = []
+
+    async def ask() -> None:
+        names.append((await claim(shelf, "a")).name)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(anyio.to_thread.run_sync, anyio.run, ask)
+        await until(lambda: house.loading == ["a"])
+        group.start_soon(ask)
+        await until(lambda: len(house.found) == 2)
+        await anyio.wait_all_tasks_blocked()
+        house.weighing.set()
+    assert (names, house.loading) == (["a", "a"], ["a"])
+    await shelf.unload()
+
+
+async def test_a_model_that_is_loading_is_not_unloaded(house: House) -> None:
+    """Whoever waits for it gets it: another model does not take its place meanwhile."""
+    shelf = shelf_of(LocalOptions(memory_budget=150))
+    house.weighing.clear()
+    async with anyio.create_task_group() as group:
+        group.start_soon(claim, shelf, "a")
+        await until(lambda: house.loading == ["a"])
+        with pytest.raises(OutOfMemoryError, match="beside a, in use"):
+            await claim(shelf, "b")
+        house.weighing.set()
+    assert house.alive == ["a"]
+    await shelf.unload()
+
+
+async def test_loading_is_not_tried_again_for_nothing(house: House) -> None:
+    """Where nobody could make room there is no second try, and what failed leaves nothing on the shelf."""
+    shelf = shelf_of(LocalOptions())
+    house.failures = [OutOfMemoryError("full"), OutOfMemoryError("full")]
+    with pytest.raises(OutOfMemoryError, match="full"):
+        await claim(shelf, "a")
+    assert (house.loading, shelf._slots) == (["a"], {})
+
+
+async def test_giving_up_while_a_model_is_loading_leaves_it_to_the_next(house: House) -> None:
+    """A call that is cancelled meanwhile holds no claim on the model, and the next one does not load it anew."""
+    shelf = shelf_of(LocalOptions())
+    house.weighing.clear()
+    async with anyio.create_task_group() as group:
+        group.start_soon(claim, shelf, "a")
+        await until(lambda: house.loading == ["a"])
+        group.cancel_scope.cancel()
+    house.weighing.set()
+    slot = await claim(shelf, "a")
+    assert (house.loading, slot.worker.users) == (["a"], 0)
+    await shelf.unload()
 
 
 async def test_the_least_recently_used_makes_room(house: House) -> None:
