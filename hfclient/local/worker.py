@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -73,7 +74,8 @@ class Worker:
         self._name = name
         self._idle_seconds = idle_seconds
         self._orders: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._lock = threading.Lock()
+        # Taken again where the garbage collector drops a client, and so stops its models, while it is held.
+        self._lock = threading.RLock()
         self._asked: dict[int, _Asked] = {}
         self._news: dict[int, _Asked] = {}
         self._stopping = False
@@ -102,24 +104,24 @@ class Worker:
         return bool(self.users or self._asked)
 
     def order(self, order: Callable[[], None]) -> None:
-        """Have this done in the thread before the next step; after its end, it is done at once."""
+        """Have this done in the thread before the next step; after its end it is done at once, one at a time."""
         with self._lock:
-            if not self.ended:
+            if self.ended:
+                order()
+            else:
                 self._orders.put(order)
-                return
-        order()
 
     async def do(self, work: Callable[[Loaded], T]) -> T:
         """What the work gives, done in the thread between two steps."""
         loop, done = current_token(), anyio.Event()
         values: list[T] = []
-        errors: list[BaseException] = []
+        errors: list[HFClientError] = []
 
         def job() -> None:
             try:
                 values.append(work(self._ready()))
             except BaseException as error:  # it is raised where it was asked for
-                errors.append(error)
+                errors.append(_as_ours(error))
                 if not isinstance(error, Exception):
                     raise
             finally:
@@ -140,7 +142,8 @@ class Worker:
 
     def stop(self) -> None:
         """End the thread before its next step; calls under way fail."""
-        self._stopping = True
+        with self._lock:
+            self._stopping = True
         self.order(lambda: None)
 
     def join(self, seconds: float | None = None) -> None:
@@ -215,7 +218,8 @@ class Worker:
 
     def _unwanted(self) -> bool:
         with self._lock:
-            self._stopping = self.users == 0 and self._orders.empty()
+            if self.users == 0 and self._orders.empty() and not self._asked:
+                self._stopping = True
             return self._stopping
 
     def _hear(self, written: Written) -> None:
@@ -266,8 +270,10 @@ class Worker:
 
     def _broken_down(self, error: BaseException) -> HFClientError:
         if self._loaded is None:
+            _let_go(error)
             return _as_ours(error, f"{self._name} could not be loaded")
         logger.error("The engine of %s broke down.", self._name, exc_info=error)
+        _let_go(error)
         failure = EngineCrashedError(f"The engine of {self._name} broke down: {_said(error)}")
         failure.__cause__ = error
         return failure
@@ -285,20 +291,29 @@ class Worker:
         del loaded
         with self._lock:
             self.ended = True
-        for asked in list(self._asked.values()):
-            asked.open.clear()
-            asked.error = again(self._failure)
-            self._news[id(asked)] = asked
-        self._asked.clear()
-        self._send()
-        with suppress(queue.Empty):
-            while True:
-                self._orders.get_nowait()()
+            for asked in self._asked.values():
+                asked.open.clear()
+                asked.error = again(self._failure)
+                self._news[id(asked)] = asked
+            self._asked.clear()
+            self._send()
+            with suppress(queue.Empty):
+                while True:
+                    self._orders.get_nowait()()
 
 
 def _tell(told: list[News]) -> None:
     for reply, chunks, error, last in told:
         reply.arrive(chunks, error, last=last)
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Whoever keeps the error does not keep the model, which was at work in the frames that it went through."""
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        seen.append(error)
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def _as_ours(error: BaseException, what: str = "The model failed") -> HFClientError:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import gc
 import logging
 import threading
+import time
+import weakref
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -14,7 +17,14 @@ import anyio.to_thread
 import pytest
 
 from hfclient import Timeout
-from hfclient.errors import EngineCrashedError, EngineError, ModelFilesError, TimedOutError
+from hfclient.errors import (
+    EngineCrashedError,
+    EngineError,
+    InputError,
+    ModelFilesError,
+    OutOfMemoryError,
+    TimedOutError,
+)
 from hfclient.local import reply as reply_module
 from hfclient.local.engine import Generation, Loaded
 from hfclient.local.worker import Worker
@@ -171,11 +181,18 @@ async def test_a_model_that_cannot_be_loaded(caplog: pytest.LogCaptureFixture) -
     assert caplog.records == []
 
 
+def refuse(_: Loaded) -> None:
+    raise InputError("of ours")
+
+
 async def test_work_is_done_between_two_steps(worker: Worker, engine: FakeEngine) -> None:
     """Prompts are made in the model's thread; what goes wrong there comes back to whoever asked."""
     assert await worker.do(lambda loaded: (loaded.engine, threading.current_thread().name)) == (engine, "hfclient fake")
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(EngineError, match="The model failed: ZeroDivisionError") as caught:
         await worker.do(lambda _: 1 // 0)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    with pytest.raises(InputError, match="of ours"):
+        await worker.do(refuse)
     assert not worker.ended
 
 
@@ -213,6 +230,87 @@ async def test_an_idle_model_ends_by_itself(engine: FakeEngine) -> None:
     worker.release()
     await until(lambda: worker.ended)
     assert (engine.closed, worker.claim()) == (True, False)
+
+
+async def test_an_idle_model_stays_for_a_reader_that_is_behind(engine: FakeEngine) -> None:
+    """A call whose reader takes its time is under way, though there is nothing to do for it just now."""
+    worker = Worker("fake", engine.loaded, idle_seconds=0.01)
+    asked = generation(10)
+    engine.held.add(asked.id)
+    reply = worker.ask(Counting(asked))
+    await anyio.sleep(0.05)
+    worker.order(engine.held.clear)
+    assert await everything(reply) == [*range(1, 11), "bye"]
+    await until(lambda: worker.ended)
+
+
+def test_a_stop_is_not_forgotten(engine: FakeEngine) -> None:
+    """Whoever stops a model while it finds out that it is still wanted does not wait for ever."""
+    worker = Worker("fake", engine.loaded, idle_seconds=0.01)
+    found = threading.Event()
+
+    class Users:
+        def __eq__(self, other: object) -> bool:
+            found.set()
+            worker.stop()
+            return False
+
+        __hash__ = None  # type: ignore[assignment]
+
+    worker.users = Users()  # type: ignore[assignment]
+    assert found.wait(20)
+    worker.join(20)
+    assert worker.ended
+
+
+async def test_a_model_that_failed_takes_no_memory(caplog: pytest.LogCaptureFixture) -> None:
+    """What was loaded of it, or was at work when it broke down, is not kept alive by the error that tells of it."""
+
+    class Weights:
+        pass
+
+    alive: list[weakref.ref[Weights]] = []
+
+    def fail(error: type[Exception]) -> Any:
+        weights = Weights()
+        alive.append(weakref.ref(weights))
+        try:
+            raise RuntimeError("the device is full")
+        except RuntimeError as cause:
+            raise error("no memory") from cause
+
+    engine = FakeEngine(before_step=lambda _: fail(ZeroDivisionError))
+    crashing = Worker("fake", engine.loaded)
+    with pytest.raises(EngineCrashedError):
+        await everything(crashing.ask(Counting(generation())))
+    for error in (OutOfMemoryError, OSError):
+        failing = Worker("fake", partial(fail, error))
+        with pytest.raises(EngineError):
+            await failing.do(lambda loaded: loaded)
+        failing.join(20)
+    crashing.join(20)
+    caplog.clear()
+    gc.collect()
+    assert [weights() for weights in alive] == [None] * 3
+
+
+async def test_orders_after_the_end_are_carried_out_one_at_a_time(worker: Worker) -> None:
+    """Whoever comes too late, from whichever thread, does not come between others."""
+    worker.stop()
+    await anyio.to_thread.run_sync(worker.join)
+    inside: list[int] = []
+    most: list[int] = []
+
+    def order() -> None:
+        inside.append(1)
+        time.sleep(0.001)
+        most.append(len(inside))
+        inside.pop()
+
+    async with anyio.create_task_group() as group:
+        for _ in range(5):
+            group.start_soon(anyio.to_thread.run_sync, worker.order, order)
+    assert most == [1] * 5
 
 
 async def test_silence_has_its_limit(engine: FakeEngine) -> None:
