@@ -44,8 +44,12 @@ class LocalSide:
         """The answer as it is written. Where another provider could still serve the call, it counts as begun only
         with its first piece."""
         reply = await self._begun(call, route, trip)
-        if trip.may_move_on:
-            await reply.begun()
+        try:
+            if trip.may_move_on:
+                await reply.begun()
+        except BaseException:
+            reply.leave()
+            raise
         return reply
 
     async def load(

@@ -277,6 +277,37 @@ async def test_a_call_that_is_cancelled_stops_the_model(client: Client) -> None:
     await until(lambda: not client.local.loaded()[0].busy)
 
 
+async def test_a_stream_that_is_given_up_before_its_first_piece_stops_the_model(client: Client) -> None:
+    """Where another provider could still serve the call, its beginning is waited for; who is cancelled frees it."""
+    await client.local.load()
+    side: Any = client._shared.sides.of(LOCAL)
+    engine = side._shelf._slots["tiny"].worker._loaded.engine
+    step, begun, gate = engine.step, threading.Event(), threading.Event()
+
+    def slow() -> Any:
+        begun.set()
+        gate.wait(20)
+        return step()
+
+    engine.step = slow
+    stream = client.chat.stream(QUESTION, provider=["local", "together"], model="tiny", max_tokens=10**4, temperature=2)
+    async with anyio.create_task_group() as group:
+        group.start_soon(stream.open)
+        await until(begun.is_set)
+        await anyio.wait_all_tasks_blocked()
+        group.cancel_scope.cancel()
+    steps: list[int] = []
+
+    def counted() -> Any:
+        steps.append(1)
+        return step()
+
+    engine.step = counted
+    gate.set()
+    await until(lambda: not client.local.loaded()[0].busy)
+    assert len(steps) < 10
+
+
 async def test_a_prompt_that_is_too_long(engine: Any) -> None:
     """It is refused with its length, or loses its oldest turns where that was asked for."""
     long: list[Any] = [{"role": "system", "content": "Be brief."}]
