@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hfclient.assembly import TextAssembly
 from hfclient.call import Call
+from hfclient.errors import InputError
 from hfclient.local.engine import Constraint, Generation, Written
 from hfclient.local.parameters import OF_A_TEXT, arguments_of, wishes_of
 from hfclient.local.speaker import Speaker, number
@@ -15,7 +16,7 @@ from hfclient.types.chat import Usage
 from hfclient.types.text import TextGenerationChunk, Token
 
 if TYPE_CHECKING:
-    from hfclient.local.writer import TextWriter
+    from hfclient.local.writer import TextPieces, TextWriter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,7 @@ class TextHandler:
         from hfclient.local.writer import TextWriter  # noqa: PLC0415  what it needs comes with the engines
 
         wishes = wishes_of(asked.arguments, speaker.loaded.defaults)
-        prompt = _fitted(speaker, speaker.tokenizer(asked.prompt).input_ids, asked.arguments.get("truncate"))
+        prompt = _fitted(speaker, _read(speaker, asked.prompt), asked.arguments.get("truncate"))
         generation = Generation(
             id=number(),
             tokens=prompt,
@@ -52,6 +53,16 @@ class TextHandler:
 
     def assembly(self) -> TextAssembly:
         return TextAssembly()
+
+
+def _read(speaker: Speaker, prompt: str) -> list[int]:
+    try:
+        tokens: list[int] = speaker.tokenizer(prompt).input_ids
+    except (TypeError, UnicodeEncodeError) as error:  # the two ways in which tokenizers says so
+        raise InputError("The prompt holds half a character (a lone surrogate), which no tokenizer reads.") from error
+    if not tokens:
+        raise InputError("The prompt is empty, and this model has no token that a text begins with.")
+    return tokens
 
 
 def _fitted(speaker: Speaker, prompt: list[int], truncate: int | None) -> list[int]:
@@ -82,6 +93,7 @@ class TextScribe:
         self._writer = writer
         self._prefix = asked.prompt if asked.arguments.get("return_full_text") else ""
         self._details = bool(asked.arguments.get("details"))
+        self._tops = bool(asked.arguments.get("top_n_tokens"))
         self._written = self._cached = 0
 
     def write(self, written: Written) -> tuple[list[TextGenerationChunk], bool]:
@@ -90,6 +102,7 @@ class TextScribe:
         self._cached = max(self._cached, written.cached)
         text, self._prefix = self._prefix + pieces.text, ""
         token = Token.model_validate(pieces.token) if self._details and pieces.token else None
+        details = self._told(pieces) if self._details else None
         if not (text or token or pieces.finish_reason):
             return [], self._writer.over
         chunk = TextGenerationChunk.model_construct(
@@ -97,15 +110,16 @@ class TextScribe:
             token=token,
             finish_reason=pieces.finish_reason,
             model=self._model,
-            details=self._told(pieces.finish_reason),
+            details=details,
         )
         return [chunk], self._writer.over
 
-    def _told(self, finish_reason: str | None) -> dict[str, Any] | None:
-        """What is told beside the text, at its end, where that is asked for."""
-        if finish_reason is None or not self._details:
-            return None
-        return {"finish_reason": finish_reason, "generated_tokens": self._written}
+    def _told(self, pieces: TextPieces) -> dict[str, Any] | None:
+        """What is told beside the text: the likeliest tokens at each place, and at the end why it ended."""
+        told: dict[str, Any] = {"top_tokens": [pieces.top]} if self._tops and pieces.token else {}
+        if pieces.finish_reason is not None:
+            told |= {"finish_reason": pieces.finish_reason, "generated_tokens": self._written}
+        return told or None
 
     def farewell(self) -> list[TextGenerationChunk]:
         usage = usage_of(len(self.generations[0].tokens), self._written, self._cached)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, cast
+from functools import partial
+from typing import Any, TypeAlias, TypeVar, cast
 
 from hfclient.call import Call, nearest, spoken
-from hfclient.errors import InputError
+from hfclient.errors import InputError, ModelFilesError
 from hfclient.local.engine import Sampling
 
 Arguments: TypeAlias = Mapping[str, Any]
 Check: TypeAlias = Callable[[float], bool]
+T = TypeVar("T")
 
 MOST_LIKELY = 20
+MOST_CHOICES = 128  # as OpenAI has it
 
 # They tell a provider whom it serves, how to bill it, or how to be quicker: no word of the answer hangs on them.
 BOOKKEEPING = frozenset(
@@ -45,8 +48,10 @@ SAMPLING = frozenset(
     }
 )
 OF_A_CHAT = SAMPLING | {
+    "add_generation_prompt",
     "chat_template_kwargs",
     "continue_final_message",
+    "documents",
     "logprobs",
     "max_completion_tokens",
     "max_tokens",
@@ -74,6 +79,15 @@ OF_A_TEXT = SAMPLING | {
     "truncate",
 }
 
+# What only asks for what is done anyhow.
+_ANYHOW: Mapping[str, object] = {
+    "best_of": 1,
+    "decoder_input_details": False,
+    "modalities": ["text"],
+    "watermark": False,
+}
+_LENGTHS = ("max_completion_tokens", "max_tokens", "max_new_tokens")
+_CHANCE = ("temperature", "top_p", "top_k", "min_p", "typical_p")
 _INSTEAD = {
     "functions": "Pass them as tools=[…].",
     "function_call": "Pass tool_choice=….",
@@ -107,25 +121,27 @@ def arguments_of(call: Call, known: frozenset[str]) -> dict[str, Any]:
     """The call's parameters; one that this machine cannot honour is refused, before anything is loaded."""
     arguments = {name: value for name, value in call.arguments.items() if value is not None and name not in BOOKKEEPING}
     for name, value in arguments.items():
-        if name not in known and not _says_nothing(name, value):
+        if name not in known and value != _ANYHOW.get(name):
             advice = _INSTEAD.get(name) or nearest(name, known, "It takes")
             raise InputError(f"{spoken(call.task)} on this machine does not take {name}.", advice=advice)
     return {name: value for name, value in arguments.items() if name in known}
 
 
-def _says_nothing(name: str, value: Any) -> bool:
-    """Whether it only asks for what is done anyhow."""
-    return value is False or (name == "modalities" and list(value) == ["text"]) or (name == "best_of" and value == 1)
-
-
 def wishes_of(arguments: Arguments, defaults: Arguments) -> Wishes:
     """What the arguments ask for; the model's own defaults stand where they say nothing."""
-    limit = _first(arguments, "max_completion_tokens", "max_tokens", "max_new_tokens")
-    if limit is not None:
-        _whole("max_tokens", limit, 1)
-    n = _whole("n", arguments.get("n", 1), 1)
+    for name in (*_LENGTHS, "truncate"):
+        if name in arguments:
+            _whole(name, arguments[name], 1)
+    n = _whole("n", arguments.get("n", 1), 1, MOST_CHOICES)
+    stop = _stops(arguments.get("stop"))
     sampling = _sampling(arguments, defaults, several=n > 1)
-    return Wishes(sampling=sampling, max_tokens=limit, stop=_stops(arguments.get("stop")), n=n)
+    return Wishes(sampling=sampling, max_tokens=_length(arguments, defaults), stop=stop, n=n)
+
+
+def _length(arguments: Arguments, defaults: Arguments) -> int | None:
+    asked = next((arguments[name] for name in _LENGTHS if name in arguments), None)
+    usual = defaults.get("max_new_tokens")
+    return asked if asked or not usual else _of_the_model(partial(_whole, "max_new_tokens", usual, 1))
 
 
 def for_choice(sampling: Sampling, index: int) -> Sampling:
@@ -136,8 +152,8 @@ def for_choice(sampling: Sampling, index: int) -> Sampling:
 def _sampling(arguments: Arguments, defaults: Arguments, *, several: bool) -> Sampling:
     given = {name: _number(name, arguments[name]) for name in _RANGES if name in arguments}
     # Who says how to choose, or wants several answers, does not mean the likeliest word each time.
-    by_chance = several or arguments.get("do_sample") or not given.keys().isdisjoint({"top_p", "top_k", "min_p"})
-    usual = _usual(defaults, by_chance=bool(by_chance))
+    by_chance = several or arguments.get("do_sample") or not given.keys().isdisjoint(_CHANCE)
+    usual = _usual(defaults, by_chance=bool(by_chance or defaults.get("do_sample")))
     if arguments.get("do_sample") is False:
         given["temperature"] = 0.0
     values = {**usual, **given}
@@ -152,44 +168,58 @@ def _sampling(arguments: Arguments, defaults: Arguments, *, several: bool) -> Sa
 
 
 def _usual(defaults: Arguments, *, by_chance: bool) -> dict[str, float]:
-    """How the model's authors would have it choose, in its generation_config.json."""
-    usual = {name: float(defaults[name]) for name in ("repetition_penalty",) if defaults.get(name)}
-    if not (defaults.get("do_sample") or by_chance):
-        return {**usual, "temperature": 0.0}
-    names = ("temperature", "top_p", "top_k", "min_p", "typical_p") if defaults.get("do_sample") else ()
-    return {"temperature": 1.0, **usual, **{name: float(defaults[name]) for name in names if defaults.get(name)}}
+    """How the model's authors would have it choose, in its generation_config.json; 0 is their word for no bound."""
+    names = ("repetition_penalty", *(_CHANCE if by_chance else ()))
+    said = {
+        name: defaults[name] for name in names if defaults.get(name) or (name, defaults.get(name)) == ("temperature", 0)
+    }
+    usual = {name: _of_the_model(partial(_number, name, value)) for name, value in said.items()}
+    return {"temperature": 1.0 if by_chance else 0.0, **usual}
+
+
+def _of_the_model(read: Callable[[], T]) -> T:
+    try:
+        return read()
+    except InputError as error:
+        raise ModelFilesError(
+            f"The model's generation_config.json cannot be followed: {error.message}",
+            advice="Correct it there, or download the model again.",
+        ) from None
 
 
 def _number(name: str, value: Any) -> float:
     fits, what = _RANGES[name]
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
     if not number or not fits(value):
         raise InputError(f"{name}={value!r} is not {what}.")
     return cast("float", value)
 
 
-def _whole(name: str, value: Any, least: int) -> int:
+def _whole(name: str, value: Any, least: int, most: int | None = None) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise InputError(f"{name}={value!r} is not a whole number from {least} up.")
+    if most is not None and value > most:
+        raise InputError(f"{name}={value} is more than {most}.")
     return value
 
 
 def _likely(arguments: Arguments) -> int | None:
     """How many of the likeliest tokens are to be told beside the chosen one, None where nothing is."""
-    several = arguments.get("top_logprobs", arguments.get("top_n_tokens"))
-    if several is not None and _whole("top_logprobs", several, 0) > MOST_LIKELY:
-        raise InputError(f"top_logprobs={several} is more than {MOST_LIKELY}.")
-    if "top_logprobs" in arguments and not arguments.get("logprobs"):
-        raise InputError("top_logprobs is given without logprobs=True.", advice="Give both, or neither.")
-    wanted = arguments.get("logprobs") or arguments.get("details") or several
-    return (several or 0) if wanted else None
+    several = 0
+    for name, whole in (("top_logprobs", "logprobs"), ("top_n_tokens", "details")):
+        if name not in arguments:
+            continue
+        several = _whole(name, arguments[name], 0, MOST_LIKELY)
+        if not arguments.get(whole):
+            raise InputError(f"{name} is given without {whole}=True.", advice="Give both, or neither.")
+    return several if arguments.get("logprobs") or arguments.get("details") else None
 
 
 def _bias(given: Mapping[str | int, float] | Sequence[float] | None) -> dict[int, float]:
     pairs = given.items() if isinstance(given, Mapping) else enumerate(given or ())
     try:
         bias = {int(token): float(value) for token, value in pairs if value}
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(
             "logit_bias is no mapping of token ids to numbers.", advice='For example logit_bias={"1734": -100}.'
         ) from None
@@ -201,10 +231,9 @@ def _bias(given: Mapping[str | int, float] | Sequence[float] | None) -> dict[int
 
 def _stops(stop: str | Sequence[str] | None) -> tuple[str, ...]:
     stops = (stop,) if isinstance(stop, str) else tuple(stop or ())
+    for each in cast("tuple[object, ...]", stops):
+        if not isinstance(each, str):
+            raise InputError(f"stop holds {each!r}, which is no text.")
     if not all(stops):
         raise InputError("stop holds an empty text, with which every answer ends before it begins.")
     return stops
-
-
-def _first(arguments: Arguments, *names: str) -> Any:
-    return next((arguments[name] for name in names if name in arguments), None)

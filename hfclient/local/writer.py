@@ -176,10 +176,11 @@ class Writer:
 
 @dataclass(slots=True)
 class TextPieces:
-    """What became known of a text with one token, and the token itself, where it is part of the text's details."""
+    """What became known of a text with one token, the token itself, and those that were likeliest in its place."""
 
     text: str = ""
     token: dict[str, Any] | None = None
+    top: Sequence[dict[str, Any]] = _NOTHING
     finish_reason: str | None = None
 
 
@@ -205,11 +206,11 @@ class TextWriter:
             text += self._stops.finish()
         stopped = self._stops.matched is not None
         self.over = stopped or ending is not None
-        return TextPieces(text, self._token(written), "stop" if stopped else ending)
-
-    def _token(self, written: Written) -> dict[str, Any] | None:
-        token = written.token
         if token is None:
-            return None
+            return TextPieces(text, finish_reason="stop" if stopped else ending)
+        top = [self._token(*each) for each in written.top]
+        return TextPieces(text, self._token(token, written.logprob), top, "stop" if stopped else ending)
+
+    def _token(self, token: int, logprob: float | None) -> dict[str, Any]:
         text = self._spelling.bytes_of(token).decode(errors="replace")
-        return {"id": token, "text": text, "logprob": written.logprob, "special": token in self._spelling.special}
+        return {"id": token, "text": text, "logprob": logprob, "special": token in self._spelling.special}

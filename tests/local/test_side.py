@@ -21,7 +21,7 @@ from hfclient import Client, LocalOptions, Timeout
 from hfclient.errors import EngineError, InputError, InputTooLongError, MissingExtraError, TimedOutError
 from hfclient.local import LOCAL
 from hfclient.trip import Trip
-from hfclient.types import ChatCompletion, Usage
+from hfclient.types import ChatCompletion, TextGeneration, Usage
 from tests.local.test_worker import until
 
 pytestmark = pytest.mark.anyio
@@ -253,6 +253,40 @@ async def test_text_that_goes_on(client: Client) -> None:
     held = await client.text_generation(prompt, grammar={"type": "regex", "value": "[ab]{4}"}, max_new_tokens=20)
     assert set(held.text) <= {"a", "b"}
     assert len(held.text) == 4
+
+
+async def test_the_details_of_a_text(client: Client) -> None:
+    """Each token with its log probability, and the likeliest in its place where they are asked for."""
+    asked: Any = {"max_new_tokens": 4, "details": True, "top_n_tokens": 3}
+    text = await client.text_generation("What is", **asked)
+    assert text.details
+    tokens, tops = text.details["tokens"], text.details["top_tokens"]
+    assert [len(top) for top in tops] == [3] * len(tokens) == [3] * 4
+    for token, top in zip(tokens, tops, strict=True):
+        assert token == top[0]  # it took the likeliest
+        assert token["logprob"] <= 0
+    final = await client.text_generation_stream("What is", **asked).final()
+    assert final.details
+    assert final.details.keys() == text.details.keys()
+    assert [token["id"] for token in final.details["tokens"]] == [token["id"] for token in tokens]
+
+
+async def test_the_end_of_a_prompt(client: Client) -> None:
+    """`truncate` keeps so many tokens of the prompt's end; a prompt without any token is refused, and what is none."""
+    whole = await client.text_generation(" one two three", max_new_tokens=3)
+    cut = await client.text_generation("never mind;" * 9 + " one two three", max_new_tokens=3, truncate=prompted(whole))
+    assert (cut.text, prompted(cut)) == (whole.text, prompted(whole))
+    with pytest.raises(InputError, match="truncate=-1 is not"):
+        await client.text_generation("one two three", truncate=-1)
+    with pytest.raises(InputError, match="The prompt is empty"):
+        await client.text_generation("")
+    with pytest.raises(InputError, match="half a character"):
+        await client.text_generation("\ud83d")
+
+
+def prompted(text: TextGeneration) -> int:
+    assert text.usage
+    return text.usage.prompt_tokens
 
 
 async def test_a_stream_that_is_left_stops_the_model(client: Client) -> None:
