@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hfclient.assembly import ChatAssembly
 from hfclient.call import Call
@@ -14,6 +14,7 @@ from hfclient.errors import InputError
 from hfclient.local.completion import usage_of
 from hfclient.local.engine import Constraint, Generation, Written
 from hfclient.local.parameters import OF_A_CHAT, Wishes, arguments_of, for_choice, wishes_of
+from hfclient.local.shapes import fields_of
 from hfclient.local.speaker import Speaker, number
 from hfclient.messages import has_media
 from hfclient.types.chat import ChatCompletionChunk, ChunkChoice, Delta, LogProbs, ToolCallDelta, Usage
@@ -36,7 +37,7 @@ class AskedChat:
     @property
     def continues(self) -> bool:
         """Whether the model goes on with the last message, which is its own."""
-        return bool(self.arguments.get("continue_final_message"))
+        return bool(self.arguments.get("continue_final_message") or self.messages[-1].get("prefix"))
 
 
 class ChatHandler:
@@ -45,14 +46,22 @@ class ChatHandler:
     def read(self, call: Call) -> AskedChat:
         arguments = arguments_of(call, OF_A_CHAT)
         wishes_of(arguments, {})
+        for name in ("chat_template_kwargs", "response_format", "stream_options"):
+            if not isinstance(arguments.get(name, {}), Mapping):  # extra_body may hold anything
+                raise InputError(f"{name} is of type {type(arguments[name]).__name__}, not an object.")
         if has_media(call.inputs):
             raise InputError(
                 "Models on this machine read text, and there is media in the messages.",
                 advice="Leave it out, or ask a provider whose models see and hear.",
             )
-        tools: Tools = arguments.get("tools") or ()
+        tools = _checked(arguments.get("tools") or ())
         forced = _forced(arguments.get("tool_choice"), tools)
         offered = () if arguments.get("tool_choice") == "none" else tools
+        if offered and forced is None and _is_form(arguments.get("response_format")):
+            raise InputError(
+                "response_format leaves no room for a call of the tools that are offered.",
+                advice='Say which it is to be: tool_choice="none" or "required"; or ask twice, with the tools first.',
+            )
         return AskedChat(messages=call.inputs, arguments=arguments, tools=offered, forced=forced)
 
     def scribe(self, speaker: Speaker, asked: AskedChat) -> ChatScribe:
@@ -76,6 +85,23 @@ class ChatHandler:
 
     def assembly(self) -> ChatAssembly:
         return ChatAssembly()
+
+
+def _checked(tools: Sequence[object]) -> Tools:
+    for place, tool in enumerate(tools):
+        function = fields_of(fields_of(tool).get("function", tool))
+        name, parameters = function.get("name"), function.get("parameters")
+        if not (isinstance(name, str) and name and isinstance(parameters, Mapping | None)):
+            raise InputError(
+                f"tools[{place}] is no function with a name and parameters, and models on this machine call no others.",
+                advice='It reads {"type": "function", "function": {"name": …, "parameters": {…}}}.',
+            )
+    return cast("Tools", tools)
+
+
+def _is_form(wanted: Any) -> bool:
+    """Whether this response_format holds the answer to anything."""
+    return wanted is not None and wanted.get("type") != "text"
 
 
 def _forced(choice: Any, tools: Tools) -> str | None:
@@ -142,8 +168,6 @@ def _variables(speaker: Speaker, arguments: Mapping[str, Any]) -> dict[str, Any]
     variables: dict[str, Any] = {} if effort is None else {"reasoning_effort": effort}
     if switch and effort is not None:
         variables[switch] = effort != "none"
-    if tool_prompt := arguments.get("tool_prompt"):
-        variables["tool_prompt"] = tool_prompt
     return {**variables, **(arguments.get("chat_template_kwargs") or {})}
 
 
@@ -175,7 +199,7 @@ class Form:
 
 def _form(speaker: Speaker, asked: AskedChat, prompt: Sequence[int]) -> Form:
     wanted = asked.arguments.get("response_format")
-    if asked.forced is None and (wanted is None or wanted.get("type") == "text"):
+    if asked.forced is None and not _is_form(wanted):
         return Form()
     from hfclient.local.constrain import constraint_for  # noqa: PLC0415  it needs a library of its own
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from hfclient.assembly import TextAssembly
 from hfclient.call import Call
-from hfclient.errors import InputError
 from hfclient.local.engine import Constraint, Generation, Written
 from hfclient.local.parameters import OF_A_TEXT, arguments_of, wishes_of
 from hfclient.local.speaker import Speaker, number
@@ -36,10 +35,12 @@ class TextHandler:
         return AskedText(prompt=call.inputs, arguments=arguments)
 
     def scribe(self, speaker: Speaker, asked: AskedText) -> TextScribe:
-        from hfclient.local.writer import TextWriter  # noqa: PLC0415  what it needs comes with the engines
+        from hfclient.local.spelling import check_characters  # noqa: PLC0415  what these need comes with the engines
+        from hfclient.local.writer import TextWriter  # noqa: PLC0415
 
+        check_characters(asked.prompt)
         wishes = wishes_of(asked.arguments, speaker.loaded.defaults)
-        prompt = _fitted(speaker, _read(speaker, asked.prompt), asked.arguments.get("truncate"))
+        prompt = _fitted(speaker, speaker.tokenizer(asked.prompt).input_ids, asked.arguments.get("truncate"))
         generation = Generation(
             id=number(),
             tokens=prompt,
@@ -53,16 +54,6 @@ class TextHandler:
 
     def assembly(self) -> TextAssembly:
         return TextAssembly()
-
-
-def _read(speaker: Speaker, prompt: str) -> list[int]:
-    try:
-        tokens: list[int] = speaker.tokenizer(prompt).input_ids
-    except (TypeError, UnicodeEncodeError) as error:  # the two ways in which tokenizers says so
-        raise InputError("The prompt holds half a character (a lone surrogate), which no tokenizer reads.") from error
-    if not tokens:
-        raise InputError("The prompt is empty, and this model has no token that a text begins with.")
-    return tokens
 
 
 def _fitted(speaker: Speaker, prompt: list[int], truncate: int | None) -> list[int]:

@@ -13,7 +13,7 @@ from hfclient.errors import InputError
 from hfclient.local.dialects.arguments import Asked
 from hfclient.local.dialects.dialect import Dialect
 from hfclient.local.shapes import fields_of
-from hfclient.local.spelling import Spelling
+from hfclient.local.spelling import Spelling, check_characters
 from hfclient.local.template import REFUSALS, Messages, Template
 
 _ROLES = {
@@ -46,8 +46,9 @@ def prompt_for(
     continues = bool(messages and messages[-1].get("prefix")) or continues
     native = template.tools and bool(tools)
     _check_names(tokenizer, template, plain if template.history else [], tools if native else ())
-    if tools and not native:
-        plain.insert(_leading(plain), {"role": "system", "content": dialect.offer(tools)})
+    if tools:  # TGI's `tool_prompt` stands before them
+        offer = (asked.get("tool_prompt"), "" if native else dialect.offer(tools))
+        plain[(leading := _leading(plain)) : leading] = [_system(text) for text in offer if text]
     history = _native_history(plain, template) if template.history else _spoken_history(plain, dialect)
     fitted = _fitted(history, template)
     if continues and (not fitted or fitted[-1]["role"] != "assistant"):
@@ -73,6 +74,7 @@ def _rendered(tokenizer: Any, messages: Messages, how: Mapping[str, Any]) -> lis
             messages, tokenize=True, return_dict=False, sanitize_control_tokens=True, **how
         )
     except REFUSALS as error:
+        check_characters(json.dumps([messages, how], ensure_ascii=False, default=str))
         raise InputError(
             f"The model's chat template does not take these messages: {error}",
             advice="Change the messages as it says; LocalOptions(prompt_format=…) puts another template in its place.",
@@ -104,6 +106,10 @@ def _plain(message: Mapping[str, Any], place: int) -> dict[str, Any]:
     content = message.get("content")
     rest = {name: value for name, value in message.items() if name not in {"role", "content", "prefix"} and value}
     return {"role": role, "content": _text(content, f"messages[{place}].content"), **rest}
+
+
+def _system(text: str) -> dict[str, Any]:
+    return {"role": "system", "content": text}
 
 
 def _text(content: Any, where: str) -> str:

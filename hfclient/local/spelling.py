@@ -6,6 +6,8 @@ import re
 from functools import cache
 from typing import Any
 
+from hfclient.errors import InputError
+
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
@@ -56,6 +58,17 @@ class Spelling:
         if found := _BYTE.fullmatch(piece):
             return bytes([int(found[1], 16)])
         return piece.replace("▁", " ").encode(errors="replace")
+
+
+def check_characters(text: str) -> None:
+    """Refuse what tokenizers have only words of their own for."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            "There is half a character (a lone surrogate) in the text, which no tokenizer reads.",
+            advice='Repair it where it was cut: text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").',
+        ) from None
 
 
 def _state(decoder: Any) -> Any:

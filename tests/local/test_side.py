@@ -165,6 +165,42 @@ async def test_a_tool_is_called(client: Client) -> None:
     assert not untold.tool_calls
 
 
+async def test_tools_and_a_form_exclude_each_other(client: Client) -> None:
+    """An answer that is held to a form cannot be a call: both at once are refused before anything is loaded, unless
+    it is settled that there will be a call, or none."""
+    with pytest.raises(InputError, match="response_format leaves no room for a call"):
+        await client.chat("How warm is it in Paris?", tools=[TOOL], response_format=City)
+    assert client.local.loaded() == ()
+    asked: Any = {"tools": [TOOL], "response_format": City, "max_tokens": 300}
+    held = await client.chat("How warm is it in Paris?", tool_choice="none", **asked)
+    assert held.text.lstrip().startswith("{")
+    forced = await client.chat("How warm is it in Paris?", tool_choice="required", **asked)
+    assert (forced.text, forced.tool_calls[0].function.name) == ("", "temperature")
+    text = await client.chat("How warm is it in Paris?", tools=[TOOL], response_format={"type": "text"})
+    assert text.tool_calls
+
+
+async def test_what_a_prompt_is_made_of(client: Client) -> None:
+    """`tool_prompt` stands before the tools, `add_generation_prompt` and a last message with `prefix` are heeded, and
+    what is no object or no text is refused."""
+
+    async def prompted(messages: Any = QUESTION, **asked: Any) -> int:
+        return usage_of(await client.chat(messages, max_tokens=1, **asked)).prompt_tokens
+
+    assert await prompted(tools=[TOOL], tool_prompt="Be careful.") > await prompted(tools=[TOOL])
+    assert await prompted(tool_prompt="Be careful.") == await prompted()
+    assert await prompted(extra_body={"add_generation_prompt": False}) < await prompted()
+    begun: Any = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": "A client", "prefix": True}]
+    told = await client.chat(begun)
+    asked: Any = {"extra_body": {"continue_final_message": True}}
+    assert told.text == (await client.chat([begun[0], {**begun[1], "prefix": False}], **asked)).text
+    assert "client" in told.text or told.text.startswith(" ")
+    with pytest.raises(InputError, match="chat_template_kwargs is of type list"):
+        await client.chat(QUESTION, extra_body={"chat_template_kwargs": ["x"]})
+    with pytest.raises(InputError, match="half a character"):
+        await client.chat("\ud83d")
+
+
 async def test_a_tool_that_must_be_called(client: Client) -> None:
     """`tool_choice` holds the model to a call, to this one if it is named."""
     for choice in ("required", {"type": "function", "function": {"name": "temperature"}}):
@@ -278,7 +314,7 @@ async def test_the_end_of_a_prompt(client: Client) -> None:
     assert (cut.text, prompted(cut)) == (whole.text, prompted(whole))
     with pytest.raises(InputError, match="truncate=-1 is not"):
         await client.text_generation("one two three", truncate=-1)
-    with pytest.raises(InputError, match="The prompt is empty"):
+    with pytest.raises(InputError, match="is empty"):
         await client.text_generation("")
     with pytest.raises(InputError, match="half a character"):
         await client.text_generation("\ud83d")
