@@ -110,6 +110,8 @@ def place_of(name: str, options: LocalOptions, engine: Framework) -> Place:
     if name == TINY and TINY not in options.aliases:
         return Place(path=TINY_FOLDER)
     if found := _HUB_GGUF.fullmatch(name):
+        if ".." in Path(found[2]).parts or Path(found[2]).is_absolute():
+            raise InputError(f"{name!r} leads out of its repository.", advice="Name a file in it, or its path alone.")
         return Place(repo=found[1], gguf=found[2])
     path = Path(name).expanduser()
     if name.lower().endswith(".gguf"):

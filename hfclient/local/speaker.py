@@ -58,9 +58,9 @@ class Speaker:
     @cached_property
     def stop_tokens(self) -> frozenset[int]:
         """What ends an answer: the model's own word, and the tokenizer's."""
-        told = self.loaded.defaults.get("eos_token_id")
-        ends = [told] if isinstance(told, int) else list(told or ())
-        return frozenset(end for end in (*ends, self.tokenizer.eos_token_id) if end is not None)
+        told: Any = self.loaded.defaults.get("eos_token_id")
+        ends: list[object] = [*(told if isinstance(told, list) else (told,)), self.tokenizer.eos_token_id]
+        return frozenset(end for end in ends if isinstance(end, int))
 
     @cached_property
     def thinks(self) -> bool:

@@ -197,6 +197,13 @@ def test_a_name_of_no_known_shape(name: str) -> None:
     assert ("Did you mean 'qwen'?" in caught.value.advice) == (name == "qwenn")
 
 
+@pytest.mark.parametrize("file", ["../../x.gguf", "/etc/x.gguf", "q4/../../x.gguf", ".."])
+def test_a_file_of_a_repository_is_within_it(file: str) -> None:
+    """No name of a file leads out of the cache's snapshot."""
+    with pytest.raises(InputError, match="leads out of its repository|is neither an alias"):
+        place_of(f"org/name:{file}", PLAIN, "torch")
+
+
 @pytest.mark.parametrize("name", ["nowhere", "nowhere.gguf"])
 def test_a_path_that_is_not_there(tmp_path: Path, name: str) -> None:
     """A folder or a file that does not exist is said to be missing."""
