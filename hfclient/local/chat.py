@@ -20,9 +20,8 @@ from hfclient.messages import has_media
 from hfclient.types.chat import ChatCompletionChunk, ChunkChoice, Delta, LogProbs, ToolCallDelta, Usage
 
 if TYPE_CHECKING:
+    from hfclient.local.dialects.dialect import Tools
     from hfclient.local.writer import Pieces, Writer
-
-Tools = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

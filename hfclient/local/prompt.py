@@ -42,8 +42,6 @@ def prompt_for(
     are a request's further fields, of which those that vLLM has for prompts are heeded."""
     asked = extras or {}
     plain = [_plain(message, place) for place, message in enumerate(messages)]
-    continues = continues or bool(asked.get("continue_final_message") or asked.get("prefix"))
-    continues = bool(messages and messages[-1].get("prefix")) or continues
     native = template.tools and bool(tools)
     _check_names(tokenizer, template, plain if template.history else [], tools if native else ())
     if tools:  # TGI's `tool_prompt` stands before them

@@ -189,13 +189,12 @@ def test_arguments_are_text_where_the_template_wants_text() -> None:
 
 
 def test_the_last_message_can_be_gone_on_with() -> None:
-    """In any of the ways in which it is asked for, the prompt ends with what the assistant has said so far."""
+    """The prompt ends with what the assistant has said so far, whatever else was asked for."""
     messages = [said("user", "Hi"), said("assistant", "Hello, I")]
     for text in (
         prompt("qwen", messages, continues=True),
-        prompt("qwen", messages, extras={"continue_final_message": True, "add_generation_prompt": False}),
-        prompt("qwen", messages, extras={"prefix": True}),
-        prompt("qwen", [messages[0], {**messages[1], "prefix": True}]),
+        prompt("qwen", messages, continues=True, extras={"add_generation_prompt": False}),
+        prompt("qwen", [messages[0], {**messages[1], "prefix": True}], continues=True),
     ):
         assert text == "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHello, I"
     with pytest.raises(InputError, match="nothing to go on with"):
