@@ -165,6 +165,15 @@ async def test_a_tool_is_called(client: Client) -> None:
     assert not untold.tool_calls
 
 
+async def test_a_call_that_is_cut_off_is_text(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    """It is given as it was written, with a warning that does not repeat what was said."""
+    cut = await client.chat("How warm is it in Paris?", tools=[TOOL], stop='"}')
+    assert (cut.tool_calls, cut.finish_reason) == ((), "stop")
+    assert "Paris" in cut.text
+    assert "cannot be read, and is given as text" in caplog.text
+    assert "Paris" not in caplog.text
+
+
 async def test_tools_and_a_form_exclude_each_other(client: Client) -> None:
     """An answer that is held to a form cannot be a call: both at once are refused before anything is loaded, unless
     it is settled that there will be a call, or none."""

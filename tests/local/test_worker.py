@@ -325,6 +325,28 @@ async def test_silence_has_its_limit(engine: FakeEngine) -> None:
     worker.stop()
 
 
+async def test_silence_in_the_midst_has_a_limit_of_its_own(engine: FakeEngine) -> None:
+    """`read` bounds the wait for the first word, `idle` that for each further one."""
+    worker = Worker("fake", engine.loaded)
+    engine.before_step = lambda engine: engine.held.update(engine.written)
+    reply = worker.ask(Counting(generation(10)), Timeout(read=20, idle=0.01))
+    assert await reply.next_batch() == [1]
+    with pytest.raises(TimedOutError, match=r"written nothing for 0\.01 s"):
+        await reply.next_batch()
+    worker.stop()
+
+
+async def test_an_answer_that_is_whole_is_not_left(worker: Worker, engine: FakeEngine) -> None:
+    """The thread is not woken for what it has forgotten already."""
+    reply = worker.ask(Counting(generation()))
+    await everything(reply)
+    orders: list[Any] = []
+    worker.order = orders.append  # type: ignore[method-assign]
+    await reply.aclose()
+    assert orders == []
+    del worker.order
+
+
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_loop_that_is_over_is_written_for_no_more(worker: Worker, engine: FakeEngine) -> None:
     """Calls of an event loop that ended without leaving them are dropped."""

@@ -176,7 +176,8 @@ class Parser:
                 raise ValueError("there is none in it")
         except UNREADABLE as error:
             if block.sure:
-                log.warning("A tool call that the model wrote cannot be read, and is given as text: %s", error)
+                said = str(error).partition("\n")[0]  # what follows may quote what was written, which is nobody else's
+                log.warning("A tool call that the model wrote cannot be read, and is given as text: %s", said)
             return []
         return calls
 
