@@ -122,6 +122,7 @@ class MLXEngine:
         self._batch = self._choosing = None
         self._reading, self._writing = None, []
         gc.collect()
+        mx.synchronize(self._stream)
         mx.clear_cache()
 
     def _admit(self) -> Iterable[Written]:

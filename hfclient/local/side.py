@@ -25,7 +25,7 @@ class LocalSide:
     def __init__(self, surroundings: Surroundings) -> None:
         self._options = surroundings.options
         self._shelf = Shelf(surroundings)
-        # A client that is dropped without being closed leaves no thread behind, nor does the interpreter's end.
+        # A client that is dropped without being closed leaves no thread behind.
         weakref.finalize(self, self._shelf.stop)
 
     async def run(self, call: Call, route: Route, trip: Trip) -> Any:

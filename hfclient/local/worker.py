@@ -6,10 +6,12 @@ written for a reader that is far behind until it has caught up; one that has gon
 
 from __future__ import annotations
 
+import atexit
 import logging
 import queue
 import threading
 import traceback
+import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -28,6 +30,9 @@ from hfclient.single_flight import again
 
 T = TypeVar("T")
 ChunkT = TypeVar("ChunkT")
+
+# How long the interpreter's end waits for a step, or for a model that is being loaded.
+PATIENCE = 20
 
 logger = logging.getLogger("hfclient")
 
@@ -82,6 +87,7 @@ class Worker:
         self._loaded: Loaded | None = None
         self._failure: HFClientError = EngineError(f"{name} was unloaded before its answer was whole.")
         self._thread = threading.Thread(target=self._run, args=(load,), name=f"hfclient {name}", daemon=True)
+        _workers.add(self)
         self._thread.start()
 
     # Called from anywhere.
@@ -300,6 +306,18 @@ class Worker:
             with suppress(queue.Empty):
                 while True:
                     self._orders.get_nowait()()
+
+
+_workers: weakref.WeakSet[Worker] = weakref.WeakSet()
+
+
+@atexit.register
+def _end_all() -> None:
+    """A thread that the interpreter's end finds inside a framework takes the process down: so all end before it."""
+    for worker in list(_workers):
+        worker.stop()
+    for worker in list(_workers):
+        worker.join(PATIENCE)
 
 
 def _tell(told: list[News]) -> None:
