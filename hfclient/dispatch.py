@@ -94,7 +94,7 @@ class Sides:
         if provider.opens is None:
             return None
         if provider.name not in self._opened:
-            self._opened[provider.name] = provider.opens(self._surroundings)
+            self._opened.setdefault(provider.name, provider.opens(self._surroundings))  # another thread may do so too
         return self._opened[provider.name]
 
     async def aclose(self) -> None:

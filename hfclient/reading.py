@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable
 from types import TracebackType
@@ -50,12 +51,12 @@ class Readable(ABC, Generic[T_co]):
         await self.aclose()
 
     def __del__(self) -> None:
-        if self._state == "open":
+        if self._state == "open" and not sys.is_finalizing():  # then nothing can be told any more, nor need be
             self._abandon()
 
     def _reader_left(self) -> None:
         self._readers -= 1
-        if self._readers == 0 and self._state == "open":
+        if self._readers == 0 and self._state == "open" and not sys.is_finalizing():
             self._abandon()
 
 

@@ -119,7 +119,11 @@ class Recording(Observation):
         finally:
             context.detach(token)
 
-    def routed(self, provider: str, url: str) -> None:
+    def routed(self, provider: str, url: str, model: str | None = None) -> None:
+        if model and names.REQUEST_MODEL not in self._identity:  # the provider's own choice
+            self._identity = {**self._identity, names.REQUEST_MODEL: model}
+            self._span.update_name(names.span_name(self._identity))
+            self._note({names.REQUEST_MODEL: model})
         address = names.address_attributes(url)
         self._labels = self._identity | address
         self._note({names.INFERENCE_PROVIDER: provider, **address})

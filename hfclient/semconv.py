@@ -22,6 +22,7 @@ Group: TypeAlias = Literal["inference", "embeddings", "other"]
 Counted: TypeAlias = Literal["input", "output", "cache_read", "cache_write", "reasoning"]
 Attributes: TypeAlias = dict[str, str | bool | int | float | tuple[str, ...]]
 
+REQUEST_MODEL = "gen_ai.request.model"
 ERROR_TYPE = "error.type"
 FIRST_CHUNK_TIME = "gen_ai.response.time_to_first_chunk"
 INPUT_MESSAGES = "gen_ai.input.messages"
@@ -208,12 +209,12 @@ def identity(call: Call, operation: Operation) -> Attributes:
     """What is known before anything is sent; span and metrics share it, and samplers decide by it."""
     named: Attributes = {"gen_ai.operation.name": operation.name, "gen_ai.provider.name": "huggingface"}
     if call.model is not None:
-        named["gen_ai.request.model"] = bare_url(call.model) if "://" in call.model else call.model
+        named[REQUEST_MODEL] = bare_url(call.model) if "://" in call.model else call.model
     return named
 
 
 def span_name(identity: Attributes) -> str:
-    return f"{identity['gen_ai.operation.name']} {identity.get('gen_ai.request.model', '')}".rstrip()
+    return f"{identity['gen_ai.operation.name']} {identity.get(REQUEST_MODEL, '')}".rstrip()
 
 
 def request_attributes(call: Call, operation: Operation, generation: Generation) -> Attributes:

@@ -26,8 +26,8 @@ class Observation:
         """Make the span the current one, so that what happens inside belongs to it."""
         return nullcontext()
 
-    def routed(self, provider: str, url: str) -> None:
-        """Note which provider the call goes to, and at which address."""
+    def routed(self, provider: str, url: str, model: str | None = None) -> None:
+        """Note which provider the call goes to, at which address, and for which model where the call names none."""
 
     def attempt_failed(self, attempt: Attempt, *, waited: float, next_provider: str | None) -> None:
         """Note a failure that is not the end: the same provider is asked again, or the next one."""

@@ -60,7 +60,7 @@ class Trip:
         self.provider, self.status, self.request_id, self.headers = provider, None, None, {}
         self.committed = False
         self.undo = None
-        self.observation.routed(provider, url)
+        self.observation.routed(provider, url, self.model)
 
     def retrying(self, provider: str, error: HFClientError, seconds: float) -> None:
         """A request failed and is tried again after so many seconds."""

@@ -55,7 +55,7 @@ class Watched(Observation):
 
     story: list[str] = field(default_factory=list)
 
-    def routed(self, provider: str, url: str) -> None:
+    def routed(self, provider: str, url: str, model: str | None = None) -> None:
         self.story.append(f"routed {provider}")
 
     def attempt_failed(self, attempt: Any, *, waited: float, next_provider: str | None) -> None:

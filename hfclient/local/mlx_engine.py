@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 from collections import deque
 from collections.abc import Iterable
 from typing import Any
@@ -122,8 +123,9 @@ class MLXEngine:
         self._batch = self._choosing = None
         self._reading, self._writing = None, []
         gc.collect()
-        mx.synchronize(self._stream)
         mx.clear_cache()
+        if threading.current_thread() is not threading.main_thread():  # whose streams are everybody's
+            mx.clear_streams()  # what MLX compiled for a thread it frees too late: the interpreter may be gone by then
 
     def _admit(self) -> Iterable[Written]:
         """Begin the next that waits, if there is room."""
