@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -138,7 +138,7 @@ class _Search:
 
     options: LocalOptions
     engine: Framework
-    token: str | None
+    token: str | None = field(repr=False)
     tell: Callable[[Progress], None] | None
     cancelled: Callable[[], bool]
     wanted: Collection[Capability]

@@ -7,7 +7,6 @@ import gc
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,7 +19,6 @@ from hfclient.call import Call
 from hfclient.local import LOCAL, shelf
 from hfclient.local.engine import Generation
 from hfclient.local.options import Surroundings
-from hfclient.local.shelf import Shelf
 from hfclient.local.side import LocalSide
 from hfclient.local.worker import Worker
 from tests.cancelling import CancelAt
@@ -190,20 +188,20 @@ def test_the_collector_may_stop_a_worker_anywhere() -> None:
 @pytest.mark.parametrize("engine", ["torch", "mlx"])
 def test_one_loop_after_another_and_two_at_once(engine: Any) -> None:
     """A client serves whichever loop asks; a loop that ends in the middle of a stream frees its place."""
-    client = Client(provider="local", local=LocalOptions(engine=engine))
+    clients = [Client(provider="local", local=LocalOptions(engine=engine))]
     said: list[str] = []
 
     async def ask() -> None:
-        said.append((await client.chat(QUESTION, max_tokens=20)).text)
+        said.append((await clients[0].chat(QUESTION, max_tokens=20)).text)
 
     async def left() -> Any:
-        reader = aiter(client.chat.stream(QUESTION, max_tokens=3000, temperature=2.0))
+        reader = aiter(clients[0].chat.stream(QUESTION, max_tokens=3000, temperature=2.0))
         await anext(reader)
         return reader
 
     asyncio.run(ask())
     held = asyncio.run(left())
-    side: Any = client._shared.sides.of(LOCAL)
+    side: Any = clients[0]._shared.sides.of(LOCAL)
     worker = side._shelf._slots["tiny"].worker
     worker_idle = threading.Event()
     for _ in range(200):
@@ -218,8 +216,8 @@ def test_one_loop_after_another_and_two_at_once(engine: Any) -> None:
         thread.join(60)
     anyio.run(ask, backend="trio")
     assert said == [said[0]] * 4
-    del held
-    del side, client
+    del held, side
+    clients.clear()
     gc.collect()
     worker.join(20)
     assert worker.ended  # nobody closed the client, and its thread has ended

@@ -165,7 +165,9 @@ class Soak:
         return self._same(question, "".join(pieces))
 
     async def _drawn(self, dice: random.Random, question: str) -> str:
-        await self.client.chat(question, temperature=1.3, seed=dice.randrange(9), n=dice.choice((1, 1, 3)), max_tokens=25)
+        await self.client.chat(
+            question, temperature=1.3, seed=dice.randrange(9), n=dice.choice((1, 1, 3)), max_tokens=25
+        )
         return "drawn"
 
     async def _text(self, dice: random.Random, question: str) -> str:
@@ -247,7 +249,7 @@ async def soaked(house: House, client: Client, count: int) -> None:
         assert store.size == sum(prefix.size for prefix in store._prefixes)
         assert engine.idle
         assert not (engine._texts if house.kind == "torch" else engine._rows)
-        assert not (worker._asked or worker._news)
+        assert (worker._asked, worker._news) == ({}, {})
         assert (worker.users, worker._orders.qsize()) == (0, 0)
         await worker.do(lambda loaded: loaded.engine.shed())
         house.engine = engine = store = worker = slot = None
