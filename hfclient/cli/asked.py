@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,6 +13,7 @@ import click
 
 from hfclient.cli.default_models import DEFAULT_MODELS
 from hfclient.cli.printing import is_terminal
+from hfclient.errors import InputError
 from hfclient.local import LOCAL
 
 if TYPE_CHECKING:
@@ -19,6 +21,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+
+
+class LeftAtOnce(KeyboardInterrupt):
+    """Ctrl-C while a model on this machine was loading or writing: its threads have not ended, and need not."""
+
 
 CALL = ("provider", "model", "base_url", "bill_to", "timeout", "sandbox", "as_json", "curl")
 PATIENCE = "120 for a sign of life, 600 for a job"
@@ -40,8 +47,19 @@ class Asked:
     def model_for(self, task: str) -> str | None:
         """The model that was named, or the usual one; an address of one's own may well have one alone, and this
         machine has one in the box."""
-        elsewhere = self.base_url or self.provider == LOCAL.name
-        return self.model or (None if elsewhere else DEFAULT_MODELS.get(task))
+        if self.model or self.base_url or self.is_local:
+            return self.model
+        if self.provider and LOCAL.name in providers_in(self.provider):
+            raise InputError(
+                "Of several providers, one of them this machine, all are asked for the same model.",
+                advice="Say which with --model: Qwen/Qwen3-0.6B is small enough for most machines.",
+            )
+        return DEFAULT_MODELS.get(task)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the model runs here, and nothing is sent."""
+        return self.provider == LOCAL.name
 
     def client(self, **more: Any) -> Client:
         from hfclient.client import Client
@@ -61,10 +79,19 @@ class Asked:
         import anyio
 
         async def whole() -> T:
-            async with self.client() as client:
-                return await ask(client)
+            async with AsyncExitStack() as ending:
+                client = await ending.enter_async_context(self.client())
+                try:
+                    return await ask(client)
+                except anyio.get_cancelled_exc_class():
+                    if self.is_local:
+                        ending.pop_all()
+                    raise
 
-        return anyio.run(whole)
+        try:
+            return anyio.run(whole)
+        except KeyboardInterrupt:
+            raise LeftAtOnce if self.is_local else KeyboardInterrupt from None
 
 
 def asking(*names: str, usually: str = "") -> Callable[[CommandT], CommandT]:

@@ -13,7 +13,6 @@ from hfclient.cli import files, progress
 from hfclient.cli.asked import Asked
 from hfclient.cli.printing import in_a_line, print_json, say, whole
 from hfclient.errors import InputError
-from hfclient.local import LOCAL
 
 if TYPE_CHECKING:
     from hfclient.client import Client
@@ -61,6 +60,6 @@ def show(asked: Asked, call: Call, source: str = "") -> None:
     from hfclient.cli.curl import as_curl
     from hfclient.cli.rehearsal import first_request
 
-    if asked.provider == LOCAL.name:
+    if asked.is_local:
         raise InputError("A model on this machine is sent no request that could be shown.", advice="Leave --curl away.")
     click.echo(as_curl(first_request(asked, lambda client: call(client, {})), source))

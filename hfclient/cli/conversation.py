@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hfclient.cli import progress
 from hfclient.cli.asked import Asked, providers_in
 from hfclient.cli.default_models import CHAT, CHAT_WITH_PICTURES
 from hfclient.cli.endings import tell
 from hfclient.cli.printing import say
 from hfclient.errors import HFClientError
+from hfclient.local import LOCAL
 
 if TYPE_CHECKING:
     from hfclient.client import Client
@@ -46,6 +48,11 @@ class Conversation:
     def model(self) -> str | None:
         return self.asked.model_for(CHAT_WITH_PICTURES if self.pictures or self.shown_any else CHAT)
 
+    @property
+    def model_shown(self) -> str:
+        unnamed = LOCAL.default_model if self.asked.is_local else "the one that is served there"
+        return f"Model: {self.model or unnamed}"
+
     def asking(self, question: str) -> dict[str, Any]:
         """What a chat is called with for this question."""
         from hfclient.types.messages import system, user
@@ -67,14 +74,16 @@ class Conversation:
 
 async def answer(client: Client, told: dict[str, Any], said: list[str]) -> None:
     """Print an answer while it is written; `said` is what has come, should it not come to its end."""
-    async with client.chat.stream(**told) as stream:
-        try:
-            async for text in stream.text():
-                said.append(text)
-                say(text, nl=False)
-        finally:
-            if said and not said[-1].endswith("\n"):
-                click.echo()
+    with progress.Waiting() as waiting:
+        async with client.chat.stream(**told, on_progress=waiting.tell) as stream:
+            try:
+                async for text in stream.text():
+                    waiting.end()
+                    said.append(text)
+                    say(text, nl=False)
+            finally:
+                if said and not said[-1].endswith("\n"):
+                    click.echo()
 
 
 def talk(conversation: Conversation) -> None:
@@ -150,16 +159,23 @@ class Table:
     def _choose_model(self, name: str) -> None:
         if name:
             self.conversation.asked = replace(self.conversation.asked, model=name)
-        click.echo(f"Model: {self.conversation.model or 'the one that is served there'}")
+        click.echo(self.conversation.model_shown)
 
     def _choose_provider(self, name: str) -> None:
+        """Ask somebody else; who names no model is told where that makes it another one."""
+        conversation, before = self.conversation, self.conversation.asked
         try:
+            model = conversation.model_shown
             if name:
+                conversation.asked = replace(before, provider=name)
+                changed = conversation.model_shown  # it may be that none is usual there
                 self.client = self.client.with_options(provider=providers_in(name))
+                model = "" if changed == model else f"\n{changed}"
         except HFClientError as error:
+            conversation.asked = before
             tell(error)
         else:
-            click.echo(f"Provider: {', '.join(self.client.defaults.providers)}")
+            click.echo(f"Provider: {', '.join(self.client.defaults.providers)}{model if name else ''}")
 
     def _show(self, path: Path) -> None:
         if path.is_file():

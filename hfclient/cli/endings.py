@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from hfclient.cli.asked import LeftAtOnce
 from hfclient.cli.printing import printable
 from hfclient.cli.wording import at_the_command_line
 from hfclient.errors import HFClientError, InputError, MissingExtraError, MissingKeyError
@@ -36,8 +37,11 @@ class CommandLine(click.Group):
         except click.ClickException as error:
             _tell(error.format_message(), CHECK)
             status = FAILED
-        except click.Abort:
+        except click.Abort as aborted:
             status = INTERRUPTED
+            if isinstance(aborted.__cause__, LeftAtOnce):
+                sys.stdout.flush()
+                os._exit(status)  # the interpreter's own end would wait for threads that load a model or fetch one
         sys.exit(status)
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from textwrap import shorten
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
@@ -44,16 +44,41 @@ def shown() -> Generator[Callable[[Progress], None] | None]:
         yield tell
 
 
-class _Plain:
-    """A line for each state that is new."""
+class Waiting:
+    """What goes on before an answer that is read as it is written: shown from the first that is told, to its end."""
 
     def __init__(self) -> None:
-        self._last = ""
+        self._shown = ExitStack()
+        self._tell: Callable[[Progress], None] | None = None
+
+    def tell(self, progress: Progress) -> None:
+        if self._tell is None and is_terminal(sys.stderr):
+            self._tell = self._shown.enter_context(shown())
+        if self._tell is not None:
+            self._tell(progress)
+
+    def end(self) -> None:
+        self._shown.close()
+        self._tell = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+
+class _Plain:
+    """A line for each state that is new, and for each tenth of what can be measured."""
+
+    def __init__(self) -> None:
+        self._last: object = None
 
     def tell(self, progress: Progress) -> None:
         line = described(progress)
-        if line != self._last:
-            self._last = line
+        step = line if progress.fraction is None else (progress.state, int(10 * progress.fraction))
+        if step != self._last:
+            self._last = step
             click.echo(line, err=True)
 
 

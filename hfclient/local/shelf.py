@@ -140,6 +140,8 @@ class Shelf:
         await anyio.to_thread.run_sync(import_gently, kind)
         needs = await anyio.to_thread.run_sync(memory_of, files, options, kind)
         await self._make_room(name, needs, options.memory_budget or usual_budget())
+        if tell is not None:
+            tell(Progress("loading"))
 
         def made() -> Slot:
             load = partial(_load_with, kind, files, options)

@@ -178,6 +178,34 @@ async def test_giving_up_while_a_model_is_loading_leaves_it_to_the_next(house: H
     await shelf.unload()
 
 
+async def test_a_call_given_up_while_its_model_loads_leaves_it_to_others(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next call waits for what is loading already, and so does one that came meanwhile; it is loaded once."""
+    begun, gate = threading.Event(), threading.Event()
+
+    def load(*what: Any) -> Loaded:
+        begun.set()
+        gate.wait(20)
+        return house.load(*what)
+
+    monkeypatch.setattr(shelf, "_load_with", load)
+    own = shelf_of(LocalOptions())
+    async with anyio.create_task_group() as group:
+        async with anyio.create_task_group() as given_up:
+            given_up.start_soon(claim, own, "a")
+            await until(begun.is_set)
+            given_up.cancel_scope.cancel()
+        assert own.loaded() == ()
+        group.start_soon(claim, own, "a")
+        await anyio.wait_all_tasks_blocked()
+        gate.set()
+        slot = await claim(own, "a")
+        assert (slot.speaker.name, slot.worker.users <= 1) == ("a", True)
+    assert ([model.name for model in own.loaded()], len(house.engines["a"])) == (["a"], 1)
+    await own.unload()
+
+
 async def test_the_least_recently_used_makes_room(house: House) -> None:
     """Within the budget models stay side by side; beyond it the one goes that was longest not asked."""
     shelf = shelf_of(LocalOptions(memory_budget=250))
@@ -313,7 +341,8 @@ async def test_progress_is_told_in_the_callers_loop(house: House) -> None:
     shelf = shelf_of(LocalOptions())
     slot = await shelf.claim("a", None, lambda progress: told.append((progress, threading.current_thread().name)))
     slot.worker.release()
-    assert told == [(Progress("downloading", fraction=0.5), threading.current_thread().name)]
+    here = threading.current_thread().name
+    assert told == [(Progress("downloading", fraction=0.5), here), (Progress("loading"), here)]
     await shelf.unload()
 
 

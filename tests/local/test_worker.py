@@ -212,12 +212,12 @@ async def test_nothing_is_written_far_ahead(
 ) -> None:
     """A reader that does not read is not written for; when it reads on, it misses nothing."""
     monkeypatch.setattr(reply_module, "FAR_BEHIND", 10)
-    asked = generation(500)
+    asked = generation(100_000)
     reply = worker.ask(Counting(asked))
     await until(lambda: asked.id in engine.held)
     first = await reply.next_batch()
-    assert 10 < len(first) < 500
-    assert [*first, *await everything(reply)] == [*range(1, 501), "bye"]
+    assert 10 < len(first) < 100_000
+    assert [*first, *await everything(reply)] == [*range(1, 100_001), "bye"]
 
 
 async def test_an_idle_model_ends_by_itself(engine: FakeEngine) -> None:
