@@ -17,6 +17,7 @@ from hfclient.cli.printing import is_terminal
 
 @click.command(short_help="Ask a question, or hold a conversation.")
 @click.argument("question", nargs=-1)
+@click.option("--prompt", hidden=True, default="")  # as other programs have it
 @click.option("--image", "pictures", multiple=True, type=files.SOURCE, help="A picture to ask about; more than once.")
 @click.option("--system", "instructions", help="How the model is to behave.")
 @click.option("--max-tokens", type=int, help="How long the answer may become.")
@@ -26,6 +27,7 @@ def chat(
     asked: Asked,
     *,
     question: tuple[str, ...],
+    prompt: str,
     pictures: tuple[Path, ...],
     instructions: str | None,
     max_tokens: int | None,
@@ -36,7 +38,7 @@ def chat(
 
     settings = {"max_tokens": max_tokens, "temperature": temperature}
     conversation = Conversation(asked, settings, instructions, pictures=list(pictures))
-    text = "\n\n".join(filter(None, [" ".join(question), piped().strip()]))
+    text = "\n\n".join(filter(None, [prompt, " ".join(question), piped().strip()]))
     if not text:
         if asked.as_json or asked.curl or not (is_terminal(sys.stdin) and is_terminal(sys.stdout)):
             raise click.UsageError("There is no question.", click.get_current_context())

@@ -14,6 +14,15 @@ from hfclient.version import __version__
 COMMANDS = (chat, image, video, speak, transcribe, embed, run, models, providers, sandbox, doctor)
 
 
+OTHER_NAMES = {"model-id": "model", "image-path": "image"}
+
+
+def _as_named_here(option: str) -> str:
+    """The option that is meant by a name which other programs have for it, or by one with underscores."""
+    plain = option.replace("_", "-")
+    return OTHER_NAMES.get(plain, plain)
+
+
 class InThisOrder(CommandLine):
     """Its commands as they are listed above, not by the alphabet."""
 
@@ -25,7 +34,7 @@ class InThisOrder(CommandLine):
     cls=InThisOrder,
     commands={str(command.name): command for command in COMMANDS},
     invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "token_normalize_func": _as_named_here},
 )
 @click.version_option(__version__, prog_name="hfclient")
 @click.pass_context
@@ -36,6 +45,7 @@ def main(context: click.Context) -> None:
     hfclient chat --sandbox "Tell me a joke"   without token and network
     hfclient chat "Tell me a joke"             through the router, with your token
     hfclient chat                              a conversation
+    hfclient chat -p local "Who are you?"      a model on this machine
     hfclient image "an astronaut" -o moon.png
     hfclient chat --curl "Tell me a joke"      what would be sent
     """  # noqa: D301  click reads the backspace

@@ -7,11 +7,15 @@ import os
 import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from hfclient.cli.asked import Asked
 from hfclient.cli.wording import at_the_command_line
 from hfclient.errors import HFClientError
+from hfclient.local import LOCAL
+from hfclient.local.checkpoint import SAFETENSORS
+from hfclient.local.models import TINY, TINY_FOLDER
 from hfclient.registry import Registry
 from hfclient.settings import Settings, saved_token
 from hfclient.version import __version__
@@ -25,9 +29,8 @@ EXTRAS = {
     "aiohttp": ("httpx_aiohttp", "another carrier, for very many calls at once"),
     "cli": ("rich", "progress bars"),
     "sandbox": ("uvicorn", "hfclient sandbox"),
-    "torch": ("torch", "models on this machine, by PyTorch"),
-    "mlx": ("mlx_lm", "models on this machine, by MLX"),
 }
+ENGINES = {"torch": ("torch", "transformers"), "mlx": ("mlx", "mlx-lm")}
 BESIDE = {"numpy": "vectors and sound as arrays", "PIL": "pictures as PIL images", "opentelemetry.sdk": "traces"}
 
 
@@ -54,7 +57,7 @@ def examine(asked: Asked) -> list[Finding]:
         )
     else:
         findings += asked.run(lambda client: _reached(client, settings))
-    return [*findings, *_installed()]
+    return [*findings, *_installed(), *_of_this_machine()]
 
 
 def _keys(settings: Settings, *, needed: bool) -> Iterator[Finding]:
@@ -100,6 +103,25 @@ def _installed() -> Iterator[Finding]:
         )
     for module, use in BESIDE.items():
         yield Finding(module, f"{'installed' if _is_there(module) else 'not installed'}, for {use}")
+
+
+def _of_this_machine() -> Iterator[Finding]:
+    """What can run models here, and the one that is there in any case."""
+    for engine, packages in ENGINES.items():
+        try:
+            found = " with ".join(f"{package} {version(package)}" for package in packages)
+        except PackageNotFoundError:
+            found = f'pip install "hfclient[{engine}]" for models on this machine'
+        else:
+            found += f", for models on this machine: --provider {LOCAL.name}"
+        yield Finding(f"engine {engine}", found)
+    weights = TINY_FOLDER / SAFETENSORS[0]
+    if weights.is_file():
+        yield Finding(
+            TINY, f"in the box, {weights.stat().st_size / 10**6:.1f} MB: the model that {LOCAL.name} asks first"
+        )
+    else:
+        yield Finding(TINY, f"{weights} is missing: install hfclient anew", well=False)
 
 
 def _is_there(module: str) -> bool:

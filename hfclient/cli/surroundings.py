@@ -14,11 +14,13 @@ from hfclient.cli.asked import Asked, asking
 from hfclient.cli.endings import FAILED
 from hfclient.cli.printing import is_terminal, json_or_text, print_json
 from hfclient.errors import HFClientError, spoken
+from hfclient.local import LOCAL
 
 if TYPE_CHECKING:
     from hfclient.sandbox import Sandbox
     from hfclient.types.models import Model, ModelProvider
 
+ANY_OTHER = "Any other text model of the Hub runs on this machine too: --model org/name, a folder, or a GGUF file."
 MARKS = {True: "✓", False: "✗", None: " "}
 
 
@@ -33,12 +35,24 @@ def models(
     asked: Asked, *, model: str | None, task: str | None, provider: str | None, search: str | None, limit: int
 ) -> None:
     """List models and who serves them; or, of one MODEL, what each provider takes for it and how fast it is."""
-    if model is not None:
+    if provider == LOCAL.name:
+        _print_local(asked, search or model or "")
+    elif model is not None:
         one = asked.run(lambda client: client.models.get(model))
         _print(asked, one, map(_offer, one.providers))
     else:
         found = asked.run(lambda client: client.models.list(task, provider, search=search, limit=limit))
         _print(asked, found, map(_model, found))
+
+
+def _print_local(asked: Asked, search: str) -> None:
+    """The short names of models for this machine; what else it can run is more than can be listed."""
+    from hfclient.local.models import short_names
+
+    found = {name: what for name, what in short_names().items() if search.lower() in f"{name} {what}".lower()}
+    _print(asked, found, ([name, what] for name, what in found.items()))
+    if not asked.as_json:
+        click.echo(ANY_OTHER)
 
 
 def _model(model: Model) -> list[str]:
@@ -74,7 +88,8 @@ def providers(asked: Asked, *, task: str | None) -> None:
     from hfclient.registry import Registry
 
     found = Registry().serving(task)
-    rows = ([name, ", ".join(map(spoken, tasks))] for name, tasks in found.items() if tasks)
+    here = {LOCAL.name: "on this machine: "}
+    rows = ([name, here.get(name, "") + ", ".join(map(spoken, tasks))] for name, tasks in found.items() if tasks)
     _print(asked, found, rows)
 
 

@@ -102,6 +102,14 @@ def find(
     return search.gguf_on_hub(place.repo, place.gguf) if place.gguf else search.on_hub(place.repo)
 
 
+def short_names(options: LocalOptions | None = None) -> dict[str, str]:
+    """What each alias stands for with the engine that these options choose, and the model in the box."""
+    from hfclient.local.shelf import engine_for  # noqa: PLC0415
+
+    options = options or LocalOptions()
+    return {TINY: "in the box", **ALIASES[engine_for(options)], **options.aliases}
+
+
 def place_of(name: str, options: LocalOptions, engine: Framework) -> Place:
     """Where this name points, without asking anybody."""
     for _ in range(2):  # an alias may stand for another one

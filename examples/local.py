@@ -1,0 +1,31 @@
+"""Ask a model on this machine, or with one word changed the router: `python local.py auto Qwen/Qwen3-32B "Who are you?"`.
+
+pip install "hfclient[torch]"     # or, on Apple silicon, "hfclient[mlx]"
+"""
+
+import asyncio
+import sys
+
+from hfclient import Client, Progress
+from hfclient.errors import HFClientError
+
+
+def tell(progress: Progress) -> None:
+    """Say how a download or a model's loading goes on, beside the answer."""
+    share = "" if progress.fraction is None else f" {progress.fraction:.0%}"
+    print(progress.state + share, file=sys.stderr)
+
+
+async def main(provider: str = "local", model: str = "tiny", question: str = "What is hfclient?") -> None:
+    async with Client(provider=provider, model=model) as client:
+        async with client.chat.stream(question, on_progress=tell) as stream:
+            async for text in stream.text():
+                print(text, end="", flush=True)
+        reply = await stream.final()
+    print(f"\n\nfrom {reply.meta.provider}, in {reply.meta.seconds:.1f} s")
+
+
+try:
+    asyncio.run(main(*sys.argv[1:4]))
+except HFClientError as error:
+    sys.exit(str(error))
