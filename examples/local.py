@@ -11,9 +11,9 @@ from hfclient.errors import HFClientError
 
 
 def tell(progress: Progress) -> None:
-    """Say how a download or a model's loading goes on, beside the answer."""
-    share = "" if progress.fraction is None else f" {progress.fraction:.0%}"
-    print(progress.state + share, file=sys.stderr)
+    """Say how far a download is, beside the answer; a model that is in the cache needs none."""
+    if progress.fraction is not None:
+        print(f"{progress.state} {progress.fraction:.0%}", end="\r", file=sys.stderr)
 
 
 async def main(provider: str = "local", model: str = "tiny", question: str = "What is hfclient?") -> None:

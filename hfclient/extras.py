@@ -15,4 +15,6 @@ def extra(module: str, package: str, *, needed_by: str) -> Any:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != module.partition(".")[0]:
             raise  # it is there, and lacks something of its own
-        raise MissingExtraError(f"{needed_by} needs {package}.", advice=f"pip install {package}") from error
+        name = package.strip("'\"")
+        typed = f'"{name}"' if "[" in name else name  # brackets mean something to shells, single quotes nothing to some
+        raise MissingExtraError(f"{needed_by} needs {name}.", advice=f"pip install {typed}") from error

@@ -220,6 +220,7 @@ SAID = {
     ],
     "failover": ["groq: 429 RateLimitError", "together: 200 answered", "Paris is the capital"],
     "images": ["I was sent 2 of these: image_url."],
+    "local": ["hfclient is one async client", "from cerebras, in "],
     "openai_snippet": ["Paris is the capital of France.\nOne, two, three, four, five.\n"],
     "own_server": ["blue reaches your eye"],
     "picture": ["queued\nrunning\ndone\ndownloading\nhorse.png holds image/png from fal-ai"],
@@ -230,9 +231,10 @@ SAID = {
     "telemetry": ['"name": "chat Qwen/Qwen3-32B"', '"hfclient.inference_provider": "cerebras"'],
     "tools": ['temperature({"city": "Paris"}) gave 21.5', "The tool says: 21.5 °C"],
 }
-ARGUMENTS = {"images": ["cat.png"]}
+ARGUMENTS = {"images": ["cat.png"], "local": ["auto", "Qwen/Qwen3-32B"]}  # without an engine: the router
 NEED_A_TOKEN = {
     "images",
+    "local",
     "openai_snippet",
     "picture",
     "search",
@@ -294,9 +296,21 @@ def test_an_example_without_a_token_says_what_is_missing(
     monkeypatch.delenv("HF_TOKEN", raising=False)
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     (tmp_path / "cat.png").write_bytes(media.png("a cat"))
-    done = complained(f"{name}.py", *(str(tmp_path / each) for each in ARGUMENTS.get(name, [])))
+    arguments = [str(file) if (file := tmp_path / each).exists() else each for each in ARGUMENTS.get(name, [])]
+    done = complained(f"{name}.py", *arguments)
     assert "hf auth login" in done
     assert len(done.strip().splitlines()) == 2
+
+
+def test_an_example_without_an_engine_says_what_to_install() -> None:
+    """`local.py` without the extra ends with two lines, no traceback."""
+    hiding = "import runpy, sys; sys.modules['torch'] = None; runpy.run_path(sys.argv.pop(), run_name='__main__')"
+    command = [sys.executable, "-c", hiding, str(ROOT / "examples/local.py")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "")
+    _, advice = done.stderr.splitlines()
+    assert advice == 'pip install "hfclient[torch]"'
 
 
 def complained(name: str, *arguments: str) -> str:

@@ -1,6 +1,6 @@
 """A chat in the browser: streamed answers, pictures, a choice of providers, a stop button.
 
-pip install "hfclient[sandbox]"                     # starlette and uvicorn
+pip install "hfclient[sandbox]"                     # starlette and uvicorn; "hfclient[sandbox,torch]" for this machine
 HFCLIENT_SANDBOX=1 uvicorn app:app --app-dir examples/web     # without token and network
 """
 
@@ -27,7 +27,9 @@ async def page(_: Request) -> Response:
 
 async def chat(request: Request) -> Response:
     asked = await request.json()
-    stream = client.chat.stream(asked["messages"], model=CHAT, provider=asked["provider"])
+    provider = asked["provider"]
+    model = None if provider == "local" else CHAT  # this machine has a small one in the box
+    stream = client.chat.stream(asked["messages"], model=model, provider=provider)
 
     async def events() -> AsyncIterator[str]:
         try:

@@ -503,4 +503,4 @@ def test_missing_llguidance_names_the_pip_command(there: set[str], extra: str, m
     assert spec.loader is not None
     with pytest.raises(MissingExtraError) as told:
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
-    assert told.value.advice == f"pip install 'hfclient[{extra}]'"
+    assert told.value.advice == f'pip install "hfclient[{extra}]"'

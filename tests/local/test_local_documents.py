@@ -69,3 +69,20 @@ def test_the_options_on_the_page_are_those_of_the_code() -> None:
     rows = re.findall(r"(?m)^\| (`\w+`(?:, `\w+`)*) \|", text_of(ENGINES).partition("## How it is run")[2])
     named_there = {name for row in rows for name in re.findall(r"\w+", row)}
     assert named_there | {"aliases"} == {field.name for field in fields(LocalOptions)}
+
+
+@pytest.mark.parametrize("words", [[], ["local", "tiny", "Who are you?"]], ids=len)
+def test_the_example_runs(words: list[str], tmp_path: Path) -> None:
+    """`examples/local.py` streams an answer of the model in the box, offline, and says nothing else."""
+    environment = {**os.environ, "HF_HOME": str(tmp_path), "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "examples/local.py"), *words],
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+        timeout=120,
+    )
+    assert ("hfclient is one async" if not words else "I am tiny") in done.stdout
+    assert "from local, in " in done.stdout
+    assert done.stderr == ""

@@ -505,7 +505,7 @@ async def test_fewer_than_all_extras(monkeypatch: pytest.MonkeyPatch) -> None:
     async with Client(provider="local", local=LocalOptions(engine="torch")) as client:
         with pytest.raises(MissingExtraError) as caught:
             await client.chat(QUESTION)
-    assert caught.value.advice == "pip install 'hfclient[torch]'"
+    assert caught.value.advice == 'pip install "hfclient[torch]"'
 
 
 def test_nothing_of_this_is_loaded_by_the_cloud(tmp_path: Path) -> None:

@@ -222,7 +222,7 @@ def test_quantization_needs_its_package(saved: Path, quantization: Any) -> None:
     """Without bitsandbytes there is the command that installs it."""
     with pytest.raises(MissingExtraError, match=quantization) as caught:
         load(saved, LocalOptions(device="cpu", quantization=quantization))
-    assert caught.value.advice == "pip install 'hfclient[quantized]'"
+    assert caught.value.advice == 'pip install "hfclient[quantized]"'
 
 
 @pytest.mark.parametrize(("quantization", "bits"), [("4bit", "load_in_4bit"), ("8bit", "load_in_8bit")])
@@ -382,7 +382,7 @@ def test_gguf_needs_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "gguf", None)
     with pytest.raises(MissingExtraError, match=r"x\.gguf") as caught:
         load(tmp_path / "x.gguf")
-    assert caught.value.advice == "pip install 'hfclient[gguf]'"
+    assert caught.value.advice == 'pip install "hfclient[gguf]"'
 
 
 @pytest.mark.parametrize(
