@@ -121,8 +121,11 @@ def _forced(choice: Any, tools: Tools) -> str | None:
             )
     names = [tool.get("function", tool).get("name") for tool in tools]
     if not names or (name and name not in names):
-        offered = f"these are: {', '.join(map(str, names))}" if names else "tools= offers none"
-        raise InputError(f"tool_choice asks for {name or 'a tool'}, and {offered}.")
+        offered = f"tools= has {', '.join(map(str, names))}" if names else "tools= offers none"
+        raise InputError(
+            f"tool_choice asks for {name or 'a tool'}, and {offered}.",
+            advice="Name one that is offered." if names else "Offer some with tools=[…], or leave tool_choice out.",
+        )
     return name
 
 

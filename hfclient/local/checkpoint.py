@@ -31,6 +31,8 @@ def config_of(folder: Path) -> dict[str, Any]:
     """What the model's config.json says."""
     try:
         return _object(folder / CONFIG)
+    except FileNotFoundError:
+        raise ModelFilesError(f"{folder} has no {CONFIG}.", advice=_without_config(folder)) from None
     except OSError as error:
         raise ModelFilesError(
             f"{folder / CONFIG} cannot be read: {error.strerror or error}.", advice=_without_config(folder)

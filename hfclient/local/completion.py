@@ -40,7 +40,8 @@ class TextHandler:
 
         check_characters(asked.prompt)
         wishes = wishes_of(asked.arguments, speaker.loaded.defaults)
-        prompt = _fitted(speaker, speaker.tokenizer(asked.prompt).input_ids, asked.arguments.get("truncate"))
+        tokens = speaker.tokenizer(asked.prompt, verbose=False).input_ids  # how long it may be is said by us
+        prompt = _fitted(speaker, tokens, asked.arguments.get("truncate"))
         generation = Generation(
             id=number(),
             tokens=prompt,

@@ -83,7 +83,8 @@ def not_here(
     of = f" at revision {revision}" if revision else ""
     why = f" {found.message}" if found else ""
     return ModelFilesError(
-        f"{repo}{of} is not whole in the Hugging Face cache, and the Hub may not be asked (HF_HUB_OFFLINE).{why}",
+        f"{repo}{of} is not {'whole ' if found else ''}in the Hugging Face cache, and the Hub may not be asked "
+        f"(HF_HUB_OFFLINE).{why}",
         advice=f"Fetch it where there is a network: {command}",
         model=repo,
     )

@@ -88,7 +88,10 @@ _ANYHOW: Mapping[str, object] = {
 }
 _LENGTHS = ("max_completion_tokens", "max_tokens", "max_new_tokens")
 _CHANCE = ("temperature", "top_p", "top_k", "min_p", "typical_p")
+_ELSEWHERE = "Leave it out here, or ask a provider that takes it."
 _INSTEAD = {
+    **dict.fromkeys(("audio", "moderation", "verbosity", "watermark", "web_search_options"), _ELSEWHERE),
+    "modalities": "Models on this machine write text.",
     "functions": "Pass them as tools=[…].",
     "function_call": "Pass tool_choice=….",
     "best_of": "Ask several times, with seeds of your own.",
@@ -235,5 +238,7 @@ def _stops(stop: str | Sequence[str] | None) -> tuple[str, ...]:
         if not isinstance(each, str):
             raise InputError(f"stop holds {each!r}, which is no text.")
     if not all(stops):
-        raise InputError("stop holds an empty text, with which every answer ends before it begins.")
+        raise InputError(
+            "stop holds an empty text, with which every answer ends before it begins.", advice="Leave that out."
+        )
     return stops

@@ -14,7 +14,7 @@ from hfclient.local.dialects.arguments import Asked
 from hfclient.local.dialects.dialect import Dialect
 from hfclient.local.shapes import fields_of
 from hfclient.local.spelling import Spelling, check_characters
-from hfclient.local.template import REFUSALS, Messages, Template
+from hfclient.local.template import MISWRITTEN, REFUSALS, Messages, Template
 
 _ROLES = {
     "system": "system", "developer": "system", "user": "user", "assistant": "assistant",
@@ -69,8 +69,18 @@ def prompt_for(
 def _rendered(tokenizer: Any, messages: Messages, how: Mapping[str, Any]) -> list[int]:
     try:
         tokens = tokenizer.apply_chat_template(
-            messages, tokenize=True, return_dict=False, sanitize_control_tokens=True, **how
+            messages,
+            tokenize=True,
+            return_dict=False,
+            sanitize_control_tokens=True,
+            tokenizer_kwargs={"verbose": False},  # how long a prompt may be is said by us
+            **how,
         )
+    except MISWRITTEN as error:
+        raise InputError(
+            f"The chat template is no Jinja that can be read: {error}.",
+            advice="Correct it where it is yours; LocalOptions(prompt_format=…) puts another in a model's place.",
+        ) from error
     except REFUSALS as error:
         check_characters(json.dumps([messages, how], ensure_ascii=False, default=str))
         raise InputError(

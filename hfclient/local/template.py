@@ -18,6 +18,7 @@ jinja: Any = extra("jinja2.exceptions", "jinja2", needed_by="A chat template")
 Messages: TypeAlias = list[dict[str, Any]]
 
 # What a template raises that does not take what it is given; `raise_exception` in it is a TemplateError.
+MISWRITTEN: type[Exception] = jinja.TemplateSyntaxError
 REFUSALS: tuple[type[Exception], ...] = (
     jinja.TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, NotImplementedError,
 )  # fmt: skip

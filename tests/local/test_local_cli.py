@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-
 import signal
 import subprocess
 import sys
@@ -49,7 +48,7 @@ def test_text_is_generated(alone: dict[str, str]) -> None:
     """`run text-generation` goes on with a text."""
     words = ["run", "text-generation", "hfclient is", "-p", "local", "-P", "max_new_tokens=4", "--json"]
     told = json.loads(ended(*words, **alone).stdout)
-    assert (told["meta"]["provider"], bool(told["text"])) == ("local", True)
+    assert (told["meta"]["provider"], bool(told["generated_text"])) == ("local", True)
 
 
 @TERMINAL
@@ -139,5 +138,5 @@ def test_several_providers_need_a_model_that_is_named(alone: dict[str, str]) -> 
 def test_where_the_files_are_is_said(alone: dict[str, str]) -> None:
     """A model that is not here, offline, is two lines: what, and the command that fetches it."""
     what, advice = complaint(typed("chat", "Hi", "-p", "local", "-m", "org/name", **alone))
-    assert what.startswith("org/name is not whole in the Hugging Face cache")
+    assert what.startswith("org/name is not in the Hugging Face cache")
     assert advice == "Fetch it where there is a network: hf download org/name"
