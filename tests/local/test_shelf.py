@@ -269,6 +269,17 @@ async def test_other_options_load_it_anew(house: House) -> None:
     await shelf.unload()
 
 
+async def test_a_model_that_is_gone_takes_no_room(house: House) -> None:
+    """One that crashed, or was idle for too long, is not counted, nor waited for."""
+    shelf = shelf_of(LocalOptions(memory_budget=150))
+    slot = await claim(shelf, "a")
+    slot.worker.stop()
+    await anyio.to_thread.run_sync(slot.worker.join)
+    await claim(shelf, "b")
+    assert (house.alive, [model.name for model in shelf.loaded()]) == (["b"], ["b"])
+    await shelf.unload()
+
+
 async def test_a_crashed_model_is_loaded_again(house: House) -> None:
     """The call after a crash finds a model that works."""
     shelf = shelf_of(LocalOptions())
