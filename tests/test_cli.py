@@ -385,6 +385,35 @@ def test_the_doctor_says_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> N
     assert 'pip install "hfclient[sandbox]" for hfclient sandbox' in said("doctor", "--sandbox")
 
 
+def test_this_machine_has_its_place_in_the_lists() -> None:
+    """`models` has the short names, with what else can be run; `providers` says which of them is here."""
+    assert re.search(r"(?m)^tiny +in the box$", said("models", "--provider", "local"))
+    assert "--model org/name, a folder" in said("models", "--provider", "local", "--search", "qwen")
+    assert json.loads(said("models", "-p", "local", "--json", "-s", "smol"))["smollm"]
+    assert re.search(r"(?m)^local +on this machine: chat, text-generation$", said("providers"))
+    assert "the model that local asks first" in said("doctor", "--sandbox")
+
+
+def test_options_have_the_names_of_other_programs_too() -> None:
+    """`--model-id`, `--image-path` and underscores are understood, and `--prompt` is the question; help does without."""
+    names = ["--model_id", "org/mine", "--prompt", "What is this?", "--image-path", "cat.png", "--max_tokens", "7"]
+    body = said("chat", "--sandbox", "--curl", *names)
+    assert all(each in body for each in ('"org/mine"', "What is this?", "image_url", '"max_tokens":7'))
+    assert "--model-id" not in said("chat", "--help")
+
+
+def test_an_answer_is_waited_for_in_sight(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is shown before there is something to tell; a download is told by tenths where there are no bars."""
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    monkeypatch.setattr(progress, "is_terminal", lambda _: True)
+    with progress.Waiting() as waiting:
+        assert capsys.readouterr().err == ""
+        for percent in (1, 2, 11, 12):
+            waiting.tell(Progress("downloading", fraction=percent / 100, logs=(f"{percent} of 100 MB",)))
+        waiting.tell(Progress("loading"))
+    assert capsys.readouterr().err == "downloading: 1 of 100 MB\ndownloading: 11 of 100 MB\nloading\n"
+
+
 # Failing
 
 
@@ -392,6 +421,8 @@ def test_the_doctor_says_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> N
     ("words", "what", "advice"),
     [
         (["frob"], "No such command 'frob'.", "See hfclient --help."),
+        (["chat", "hi", "-p", "local", "--curl"], "is sent no request", "Leave --curl away."),
+        (["chat", "hi", "-p", "local,groq"], "are asked for the same model", "--model"),
         (["chat", "--modle", "x"], "No such option", "See hfclient chat --help."),
         (["image"], "Missing argument 'PROMPT'.", "See hfclient image --help."),
         (["chat"], "There is no question.", "See hfclient chat --help."),
