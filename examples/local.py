@@ -1,4 +1,4 @@
-"""Ask a model on this machine, or with one word changed the router: `python local.py auto Qwen/Qwen3-32B "Who are you?"`.
+"""Ask a model on this machine; or, with one word changed, the router: `python local.py auto Qwen/Qwen3-32B "Hi"`.
 
 pip install "hfclient[torch]"     # or, on Apple silicon, "hfclient[mlx]"
 """

@@ -395,7 +395,7 @@ def test_this_machine_has_its_place_in_the_lists() -> None:
 
 
 def test_options_have_the_names_of_other_programs_too() -> None:
-    """`--model-id`, `--image-path` and underscores are understood, and `--prompt` is the question; help does without."""
+    """`--model-id`, `--image-path` and underscores are understood; `--prompt` is the question; help does without."""
     names = ["--model_id", "org/mine", "--prompt", "What is this?", "--image-path", "cat.png", "--max_tokens", "7"]
     body = said("chat", "--sandbox", "--curl", *names)
     assert all(each in body for each in ('"org/mine"', "What is this?", "image_url", '"max_tokens":7'))

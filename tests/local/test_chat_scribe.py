@@ -174,7 +174,7 @@ def test_which_tools_may_be_called(choice: Any, offered: int, forced: str | None
     ("parameters", "said"),
     [
         ({"tool_choice": "required"}, "tools= offers none"),
-        ({"tool_choice": "g", "tools": [TOOL]}, "asks for g, and these are: f"),
+        ({"tool_choice": "g", "tools": [TOOL]}, "asks for g, and tools= has f"),
         ({"tools": [{"type": "web_search"}]}, r"tools\[0\] is no function"),
         ({"tools": [TOOL, {"type": "function", "function": "f"}]}, r"tools\[1\] is no function"),
         ({"tools": [{"name": "f", "parameters": []}]}, r"tools\[0\] is no function"),

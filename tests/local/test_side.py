@@ -218,7 +218,7 @@ async def test_a_tool_that_must_be_called(client: Client) -> None:
         if reply.finish_reason == "tool_calls":
             assert isinstance(reply.tool_calls[0].function.parse()["city"], str)
     for choice, said in (
-        ("nobody", "asks for nobody, and these are: temperature"),
+        ("nobody", "asks for nobody, and tools= has temperature"),
         ({"type": "function"}, "is not known"),
     ):
         with pytest.raises(InputError, match=said):

@@ -91,7 +91,7 @@ def test_a_model_is_loaded_as_it_was_saved(tmp_path: Path, kind: str, how: dict[
     options = LocalOptions(device="cpu", max_sequences=3, prefix_cache_bytes=77)
     loaded = load(checkpoints.save(tmp_path, made, **how), options)
     model = model_of(loaded)
-    assert torch.equal(logits(model), expected)
+    assert torch.allclose(logits(model), expected, atol=1e-5)
     assert len(list(tmp_path.glob("*.safetensors"))) > 1 if how else True
     assert not model.training
     assert not any(each.requires_grad for each in model.parameters())
@@ -309,8 +309,8 @@ def test_pickle(saved: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelFilesError, match="only there as pickle"):
         load(folder)
     allowed = LocalOptions(device="cpu", allow_pickle=True)
-    assert torch.equal(logits(model_of(load(folder, allowed))), logits(checkpoints.model()))
-    assert torch.equal(logits(model_of(load(saved, allowed))), logits(checkpoints.model()))
+    assert torch.allclose(logits(model_of(load(folder, allowed))), logits(checkpoints.model()), atol=1e-5)
+    assert torch.allclose(logits(model_of(load(saved, allowed))), logits(checkpoints.model()), atol=1e-5)
     (folder / "pytorch_model.bin").write_bytes(b"cos\nsystem\n(S'touch it'\ntR.")
     with pytest.raises(ModelFilesError, match="are damaged"):
         load(folder, allowed)
