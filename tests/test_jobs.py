@@ -154,7 +154,7 @@ async def test_a_deadline_ends_a_poll_that_hangs(pauses: list[float]) -> None:
 
     studio.before = hang
     with pytest.raises(DeadlineError):
-        await make(studio, deadline=0.2)
+        await make(studio, deadline=0.5)
     assert studio.asked == [BEGIN, LOOK, STOP]
 
 

@@ -47,10 +47,9 @@ def import_gently(framework: Literal["torch", "mlx"]) -> None:
             return
         _imported.add(framework)
         _map_libraries()  # transformers brings torch along, so the libraries of both are wanted for either
-        with _collector_at_rest():
+        with _collector_at_rest(), suppress(ImportError):
             for module in _MODULES[framework]:
-                with suppress(ImportError):
-                    importlib.import_module(module)
+                importlib.import_module(module)
 
 
 @contextmanager
