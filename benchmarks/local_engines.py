@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import json
 import os
+import shutil
 import socket
 import statistics
 import subprocess
@@ -33,7 +34,7 @@ from hfclient.local.models import TINY_FOLDER
 
 ROUNDS = 3
 STREAMS = 8
-LENGTH = 128  # tokens of an answer of the random llama; tiny's ends by itself
+LENGTH = 128  # tokens of an answer
 HISTORY = 2000
 QUESTIONS = [
     "What is hfclient?",
@@ -241,6 +242,16 @@ def random_llama(folder: Path) -> Path:
     return folder
 
 
+def endless_tiny(folder: Path) -> Path:
+    """`tiny`, told that another token than its own ends an answer, so that it goes on for as long as the others."""
+    shutil.copytree(TINY_FOLDER, folder, dirs_exist_ok=True)
+    for name in ("config.json", "generation_config.json", "tokenizer_config.json"):
+        told = json.loads((folder / name).read_text("utf-8"))
+        told |= {"eos_token": "<|endoftext|>"} if name.startswith("tokenizer") else {"eos_token_id": 759}
+        (folder / name).write_text(json.dumps(told), "utf-8")
+    return folder
+
+
 def long_history(folder: Path) -> History:
     """A first message of so many tokens, a different one each round."""
     from transformers import AutoTokenizer
@@ -307,7 +318,7 @@ def main() -> None:
         print(json.dumps(asyncio.run(held(Path(asked.held[1]), asked.held[0]))))
         return
     with tempfile.TemporaryDirectory() as folder:
-        model = TINY_FOLDER if asked.model == "tiny" else random_llama(Path(folder))
+        model = (endless_tiny if asked.model == "tiny" else random_llama)(Path(folder))
         shown(asyncio.run(run(model, asked.only)))
         for engine in ("torch", "mlx"):
             if f"hfclient {engine}" in asked.only:
