@@ -18,6 +18,7 @@ from hfclient.local.sampling import Chosen, Sampler
 from hfclient.local.scheduler import Scheduler
 from hfclient.local.torch_batch import runner_of
 from hfclient.local.torch_cache import Cache, Known, cut, is_divisible, size_of
+from hfclient.local.torch_memory import is_out_of_memory
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -258,16 +259,6 @@ class TorchEngine:
             self.shed()
             return False
         return True
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out, by the word of PyTorch, of its devices and of its allocator on the CPU, or of Python."""
-    if isinstance(error, RuntimeError):
-        return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in _SIGNS)
-    return isinstance(error, MemoryError)
-
-
-_SIGNS = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 def _out_of_memory(error: Exception) -> OutOfMemoryError:

@@ -19,6 +19,7 @@ from hfclient.local.options import LocalOptions
 from hfclient.local.quiet import quiet
 from hfclient.local.torch_device import device_of, dtype_of
 from hfclient.local.torch_linear import quicken
+from hfclient.local.torch_memory import is_out_of_memory
 from hfclient.local.vocabulary import missing_package, need_gguf, tokenizer_of
 
 _NEEDED_BY = "Running a model on PyTorch"
@@ -169,7 +170,7 @@ def _defaults(files: ModelFiles, model: Model) -> dict[str, Any]:
 
 def _explained(files: ModelFiles, error: BaseException) -> HFClientError:
     name, said = files.name, str(error).strip().partition("\n")[0]
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         return OutOfMemoryError(
             f"There is not enough memory to load {name}.",
             advice="Use a smaller model, or a quantized one; `client.local.unload(…)` frees those that are loaded.",
@@ -191,12 +192,4 @@ def _explained(files: ModelFiles, error: BaseException) -> HFClientError:
         f"{name} cannot be loaded by transformers {transformers.__version__}: {said or type(error).__name__}",
         advice="If it is newer than that: pip install -U transformers. If not, its config.json may be at fault.",
         model=name,
-    )
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    said = str(error).lower()
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError)
-        and any(each in said for each in ("out of memory", "not enough memory", "can't alloc"))
     )

@@ -18,6 +18,8 @@ from hfclient.errors import EngineError, OutOfMemoryError
 from hfclient.local import torch_engine
 from hfclient.local.engine import Sampling
 from hfclient.local.torch_batch import runner_of
+from hfclient.local.torch_cache import RoomyLayer
+from hfclient.local.torch_memory import is_out_of_memory
 from tests.local.torch_models import KINDS, ORDINARY, WINDOW, Desk, desk_of, prompt_of
 
 MIB = 2**20
@@ -117,16 +119,27 @@ def test_short_prompts_are_read_several_in_a_step(kind: str) -> None:
 
 
 @ordinary
-def test_another_ending_is_gone_on_from_in_place(kind: str) -> None:
-    """What few tokens were written after the common beginning give way, and nothing is copied; not while somebody
-    still goes on from them."""
-    with desk_of(kind, prefix_cache_bytes=64 * MIB) as desk:
+def test_another_ending_is_gone_on_from_in_place(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What few tokens were written after the common beginning give way, and nothing of it is copied; unless somebody
+    still goes on from there."""
+    copied: list[int] = []
+    moved = RoomyLayer._moved
+
+    def note(layer: Any, start: int, end: int) -> Any:
+        copied.append(start)
+        return moved(layer, start, end)
+
+    with desk_of(kind, prefix_cache_bytes=64 * MIB, prefill_chunk=8) as desk:
         beginning = prompt_of(80)
         desk.write(beginning, 4)
-        one, other = beginning + prompt_of(5, 1), beginning + prompt_of(6, 2)
-        assert desk.write(one, 4) == desk.reference(one, 4)
-        first, second = desk.ask(one, 12), desk.ask(other, 12)
+        monkeypatch.setattr(RoomyLayer, "_moved", note)
+        one, other = beginning + prompt_of(12, 1), beginning + prompt_of(15, 2)
+        first = desk.ask(one, 12)
+        desk.step(2)
+        assert (len(desk.tokens(first)), copied) == (1, [])
+        second = desk.ask(other, 12)
         desk.finish()
+        assert set(copied) >= {80}
         assert (desk.tokens(first), desk.tokens(second)) == (desk.reference(one, 12), desk.reference(other, 12))
 
 
@@ -575,9 +588,9 @@ def test_every_way_of_saying_that_memory_ran_out_is_known() -> None:
     with pytest.raises(MemoryError) as numpys:
         np.empty(10**14)
     for error in (here.value, numpys.value, TOO_MUCH, RuntimeError("MPS backend out of memory (MPS allocated: 1 GB)")):
-        assert torch_engine.is_out_of_memory(error)
+        assert is_out_of_memory(error)
     for error in (RuntimeError("shapes"), ValueError("out of memory"), KeyError("memory")):
-        assert not torch_engine.is_out_of_memory(error)
+        assert not is_out_of_memory(error)
 
 
 def test_a_model_without_a_cache_is_refused() -> None:
