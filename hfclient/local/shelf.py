@@ -137,8 +137,9 @@ class Shelf:
         files = await self._found(name, kind, options, token, tell)
         from hfclient.local.memory import memory_of  # noqa: PLC0415  imports what only a first call needs
 
-        await anyio.to_thread.run_sync(import_gently, kind)
-        needs = await anyio.to_thread.run_sync(memory_of, files, options, kind)
+        # Who gives up does not wait for an import to end; it goes on for the next one.
+        await anyio.to_thread.run_sync(import_gently, kind, abandon_on_cancel=True)
+        needs = await anyio.to_thread.run_sync(memory_of, files, options, kind, abandon_on_cancel=True)
         await self._make_room(name, needs, options.memory_budget or usual_budget())
         if tell is not None:
             tell(Progress("loading"))
