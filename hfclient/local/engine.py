@@ -96,7 +96,7 @@ class Engine(Protocol):
         ...
 
     def step(self) -> list[Written]:
-        """Work for a moment: at most one piece of one prompt, and one token for everybody who is being written for.
+        """Work for a moment: a piece of a prompt, or a few short ones, and one token for everybody who is written for.
 
         A failure that concerns one generation is told in its last `Written`; one that is raised concerns them all.
         """
