@@ -33,6 +33,10 @@ GOING_ON = frozenset({
 })  # fmt: skip
 
 
+# What transformers calls a model's cache: by its second name from 5.24 on, by its third where it is a state.
+CACHE_NAMES = ("past_key_values", "cache", "cache_params")
+
+
 class Runner(Protocol):
     """A model, and the batch of those it writes for.
 
@@ -82,15 +86,15 @@ class Runner(Protocol):
 def runner_of(model: Any) -> Runner:
     """The fastest way to run this model that is right for its kind of cache."""
     takes = inspect.signature(model.forward).parameters
-    name = next((name for name in ("past_key_values", "cache_params") if name in takes), None)
+    name = next((name for name in CACHE_NAMES if name in takes), None)
     if name is None:
         raise EngineError(
             f"{type(model).__name__} has no cache to go on from, so it cannot be run step by step.",
             advice="Use a model that transformers can give a cache to.",
         )
     stateful = getattr(model, "_is_stateful", False)
-    ordinary = name == "past_key_values" and not stateful and is_ordinary(caches.DynamicCache(config=model.config))
-    return Abreast(model) if ordinary else Alone(model, name)
+    ordinary = name != "cache_params" and not stateful and is_ordinary(caches.DynamicCache(config=model.config))
+    return Abreast(model, name) if ordinary else Alone(model, name)
 
 
 class Abreast:
@@ -101,8 +105,9 @@ class Abreast:
     again: bool = True
     piecewise: bool = True
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, cache_name: str) -> None:
         self._model = model
+        self._cache_name = cache_name
         takes = inspect.signature(model.forward).parameters
         self._places_tokens = "position_ids" in takes
         self._options: dict[str, Any] = {"use_cache": True, "return_dict": True}
@@ -128,7 +133,7 @@ class Abreast:
 
     def read(self, tokens: Sequence[int], known: Known) -> Tensor:
         ids = torch.tensor([tokens], device=self._model.device)
-        scores = self._model(input_ids=ids, past_key_values=known.cache, **self._options).logits[:, -1]
+        scores = self._model(input_ids=ids, **{self._cache_name: known.cache}, **self._options).logits[:, -1]
         known.length += len(tokens)
         return scores
 
@@ -157,7 +162,8 @@ class Abreast:
             if self._places_tokens:
                 padding["position_ids"] = self._length - columns
         try:
-            scores = self._model(input_ids=ids, past_key_values=self._cache, **padding, **self._options).logits[:, -1]
+            held = {self._cache_name: self._cache}
+            scores = self._model(input_ids=ids, **held, **padding, **self._options).logits[:, -1]
         except BaseException:
             for layer in self._cache.layers:  # some have taken the token in, and others not yet
                 layer.undo(self._length)
